@@ -1,0 +1,1 @@
+"""On-robot speech recognition as a ROS 2 graph."""

@@ -1,0 +1,319 @@
+"""The level of the cache on disk: text in SQLite by diskcache, never a pickle.
+
+diskcache's own formats unpickle what a row says is a pickle, JSONDisk too, so that whoever can
+write the file can run code (CVE-2025-69872). TextDisk reads and writes text in the database and
+nothing else; anything else counts as damage.
+
+A get reads and never writes. What is put, and what was read and is to count as recent, waits in
+memory until drain(), which runs in a thread of the caller's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import sqlite3
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import diskcache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ['DiskTier', 'TextDisk']
+
+logger = logging.getLogger(__name__)
+
+PENDING = 1000
+"""Writes that may wait; more are dropped and counted."""
+
+BATCH = 100
+"""Writes in one transaction."""
+
+BUSY_TIMEOUT_S = 1.0
+"""Wait for a lock that somebody else holds on the database."""
+
+UNUSABLE = ('readonly', 'full', 'unable to open', 'I/O error', 'locked')
+"""In SQLite's messages: the place is at fault, and a new database would fare no better."""
+
+SETTINGS = {
+    'eviction_policy': 'none',
+    'cull_limit': 0,
+    'statistics': 0,
+    'sqlite_cache_size': 1024,  # pages of 4 KiB, for each connection
+    'sqlite_mmap_size': 0,  # a mapped file that is cut short kills the process by SIGBUS
+}
+
+
+class TextDisk(diskcache.Disk):  # type: ignore[misc]
+    """Keys are bytes, values are text, both in the database; everything else is refused."""
+
+    def put(self, key: Any) -> tuple[Any, bool]:
+        """Key to column."""
+        return sqlite3.Binary(key), True
+
+    def get(self, key: Any, raw: bool) -> bytes:
+        """Column to key."""
+        if not raw or not isinstance(key, bytes):
+            raise sqlite3.DatabaseError('a key that is not raw bytes')
+        return key
+
+    def store(  # diskcache gives what no text in a row needs
+        self, value: Any, read: bool, key: Any = None,  # noqa: ARG002
+    ) -> tuple[int, int, None, str]:
+        """Value to columns size, mode, filename, value."""
+        return 0, diskcache.core.MODE_RAW, None, value
+
+    def fetch(
+        self, mode: int, filename: str | None, value: Any, read: bool,  # noqa: ARG002
+    ) -> str:
+        """Columns to value."""
+        if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
+            raise sqlite3.DatabaseError('a value that is not text')
+        return value
+
+    def remove(self, file_path: str) -> None:
+        """Never remove a file: no value of ours has one."""
+
+
+class DiskTier:
+    """LRU on disk.
+
+    One process owns the directory, and this user alone can read it. Where it cannot be used, or
+    stops being usable, the tier is off: it finds nothing, counts what it cannot write, and
+    says why in ``fault``. A damaged database is moved aside, to l3.damaged, and begun anew.
+
+    get and put are called from one thread, drain from another if wanted.
+
+    Args:
+        directory: made if it is missing.
+        entries: most values held.
+    """
+
+    def __init__(self, directory: Path, entries: int) -> None:
+        self.fault = ''
+        self.write_failures = 0
+        self.evictions = 0
+        self._entries = entries
+        self._directory = directory / 'l3'
+        self._owner: int | None = None
+        self._cache: Any = None
+        self._damage = ''
+        self._pending: OrderedDict[bytes, str | None] = OrderedDict()
+        self._pending_lock = threading.Lock()
+        self._drain_lock = threading.RLock()
+        try:
+            self._owner = _own(directory)
+            self._open_or_begin_anew()
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            self._turn_off(error)
+
+    def __len__(self) -> int:
+        return self._measure(len)
+
+    @property
+    def volume(self) -> int:
+        """Size of the database [bytes]."""
+        return self._measure(lambda cache: cache.volume())
+
+    @property
+    def pending(self) -> int:
+        """Writes that wait for drain()."""
+        return len(self._pending)
+
+    @property
+    def wants_drain(self) -> bool:
+        """Whether drain() has something to do."""
+        return bool(self._pending or self._damage)
+
+    def get(self, key: bytes) -> str | None:
+        """The value, which will count as recently used; None: not here."""
+        with self._pending_lock:
+            value = self._pending.get(key)
+        cache = self._cache
+        if value is not None or cache is None:
+            return value
+        try:
+            found: str | None = cache.get(key)
+        except sqlite3.Error as error:
+            self._damage = self._damage or str(error)
+            return None
+        if found is not None:
+            self._queue(key, None)
+        return found
+
+    def put(self, key: bytes, value: str) -> None:
+        """Have a value written by the next drain()."""
+        if self._cache is None or not self._queue(key, value):
+            self.write_failures += 1
+
+    def drain(self) -> None:
+        """Write what waits, evict what is too much, mend what is damaged."""
+        with self._drain_lock:
+            mended = False
+            while self.wants_drain and self._cache is not None:
+                error = self._attempt(self._write_batch)
+                if error is None:
+                    continue
+                if mended:
+                    self._turn_off(error)
+                else:
+                    self._mend(error)
+                    mended = True
+
+    def trim(self, keep: float) -> int:
+        """Keep this share of the values, the most recently used ones; return how many went."""
+        with self._drain_lock:
+            self.drain()
+            if self._cache is None:
+                return 0
+            before = len(self)
+            surplus = before - int(keep * before)
+            error = self._attempt(lambda: self._evict(surplus))
+            if error is not None:
+                self._mend(error)
+            return before - len(self)
+
+    def close(self) -> None:
+        """Write what waits and give the directory back."""
+        self.drain()
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
+
+    def _queue(self, key: bytes, value: str | None) -> bool:
+        with self._pending_lock:
+            if len(self._pending) >= PENDING and key not in self._pending:
+                return False
+            if value is not None or key not in self._pending:
+                self._pending[key] = value
+            return True
+
+    def _attempt(self, change: Callable[[], None]) -> Exception | None:
+        """Change the database, unless it is known to be damaged; returns what went wrong."""
+        try:
+            if self._damage:
+                return sqlite3.DatabaseError(self._damage)
+            change()
+        except (OSError, sqlite3.Error, diskcache.Timeout) as error:
+            return error
+        return None
+
+    def _write_batch(self) -> None:
+        with self._pending_lock:
+            batch = list(self._pending.items())[:BATCH]
+        with self._cache.transact():
+            for key, value in batch:
+                self._write(key, value)
+        surplus = len(self._cache) - self._entries
+        if surplus > 0:
+            self._evict(surplus)
+            self.evictions += surplus
+        with self._pending_lock:
+            for key, value in batch:
+                if key in self._pending and self._pending[key] == value:
+                    del self._pending[key]
+
+    def _write(self, key: bytes, value: str | None) -> None:
+        """Write a row anew, so that rows lie in the order of their last use."""
+        text = self._cache.get(key) if value is None else value
+        if text is not None:
+            self._cache.delete(key)
+            self._cache.set(key, text)
+
+    def _evict(self, count: int) -> None:
+        with self._cache.transact():
+            for _ in range(count):
+                key, _ = self._cache.peekitem(last=False)
+                self._cache.delete(key)
+
+    def _measure(self, what: Any) -> int:
+        if self._cache is None:
+            return 0
+        try:
+            return int(what(self._cache))
+        except sqlite3.Error as error:
+            self._damage = self._damage or str(error)
+            return 0
+
+    def _open(self) -> None:
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._cache = diskcache.Cache(
+            str(self._directory), timeout=BUSY_TIMEOUT_S, disk=TextDisk, **SETTINGS)
+
+    def _open_or_begin_anew(self) -> None:
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if _unusable(error):
+                raise
+            self._begin_anew(error)
+
+    def _begin_anew(self, error: Exception) -> None:
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+        aside = self._directory.with_suffix('.damaged')
+        shutil.rmtree(aside, ignore_errors=True)
+        self._directory.rename(aside)
+        logger.warning('the cache on disk is damaged (%s): moved aside to %s and begun anew',
+                       error, aside)
+        self._damage = ''
+        self._open()
+
+    def _mend(self, error: Exception) -> None:
+        """Called in place of a write that failed: begin anew, or go on without the disk."""
+        if isinstance(error, OSError) or _unusable(error):
+            self._turn_off(error)
+            return
+        try:
+            self._begin_anew(error)
+        except (OSError, sqlite3.Error) as again:
+            self._turn_off(again)
+
+    def _turn_off(self, error: Exception) -> None:
+        self._cache = None
+        self._damage = ''
+        with self._pending_lock:
+            self.write_failures += len(self._pending)
+            self._pending.clear()
+        self.fault = f'{error or type(error).__name__}'
+        logger.warning('the cache on disk, %s, is off (%s): values are kept in memory alone',
+                       self._directory, self.fault)
+
+
+def _unusable(error: Exception) -> bool:
+    """Whether the place is at fault, not what lies in the database.
+
+    diskcache raises Timeout for whatever kept a transaction from beginning.
+    """
+    cause = error.__context__ if isinstance(error, diskcache.Timeout) else error
+    return isinstance(error, diskcache.Timeout) or any(word in str(cause) for word in UNUSABLE)
+
+
+def _own(directory: Path) -> int:
+    """Take the directory for this process; returns the descriptor that holds it.
+
+    Raises:
+        OSError: it cannot be made or written, belongs to another user, or another process has it.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.geteuid():
+        raise PermissionError(f'{directory} belongs to another user; choose another directory')
+    directory.chmod(0o700)
+    owner = os.open(directory / 'owner', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(owner)
+        raise BlockingIOError(
+            f'another process uses {directory}; give each cache node its own') from None
+    return owner

@@ -1,0 +1,194 @@
+"""What the dispatcher keeps in mind, and what it tells its node to do."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlerobot_asr_opt.core.outcomes import Outcome
+    from xlerobot_asr_opt.core.stream_order import StreamOrder
+    from xlerobot_asr_opt.core.worker_pool import Worker
+    from xlerobot_asr_opt.records import Acknowledgement, Grant, Ticket, Transcript
+
+__all__ = [
+    'Action',
+    'DispatchStatistics',
+    'Job',
+    'JobState',
+    'Lease',
+    'LookUp',
+    'OpenSegment',
+    'Publish',
+    'Send',
+    'Settle',
+    'Store',
+]
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """Ask the cache; the answer goes to Dispatcher.on_cache.
+
+    Attributes:
+        segment: names the question.
+        key: 32 bytes.
+    """
+
+    segment: int
+    key: bytes
+
+
+@dataclass(frozen=True)
+class Store:
+    """Give the cache a value, JSON as of core/cache_values.py; no answer is waited for."""
+
+    key: bytes
+    value: str
+
+
+@dataclass(frozen=True)
+class Send:
+    """Publish a grant."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Publish a transcript."""
+
+    transcript: Transcript
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Publish an acknowledgement."""
+
+    acknowledgement: Acknowledgement
+
+
+Action = LookUp | Store | Send | Publish | Settle
+"""One thing for the node to do; a list of them is carried out in order."""
+
+
+@dataclass(frozen=True)
+class DispatchStatistics:
+    """Counters of the dispatcher, names as in SchedulerStatus.msg.
+
+    admitted = done + rejected + expired + cancelled + open, after every input.
+    """
+
+    open: int
+    waiting: int
+    workers: int
+    admitted: int
+    done: int
+    rejected: int
+    expired: int
+    cancelled: int
+    granted: int
+    regranted: int
+    cache_hits: int
+    shared: int
+
+
+@dataclass(eq=False)
+class OpenSegment:
+    """A segment that was admitted and has no published transcript yet.
+
+    Attributes:
+        ticket: as it was announced.
+        received: dispatcher's clock [s].
+        deadline: dispatcher's clock, or inf [s].
+        order: of its stream.
+        place: in the order.
+        epoch: of the stream at the time, see StreamOrder.
+        job: that is to answer it; None once the outcome is known.
+        outcome: None while it is not known.
+        lost: ingest does not keep it any more; it cannot be granted again.
+    """
+
+    ticket: Ticket
+    received: float
+    deadline: float
+    order: StreamOrder
+    place: int = 0
+    epoch: int = 0
+    job: Job | None = None
+    outcome: Outcome | None = None
+    lost: bool = False
+
+
+class JobState(enum.Enum):
+    """Where a job stands."""
+
+    LOOKUP = enum.auto()
+    """The cache was asked."""
+    WAITING = enum.auto()
+    """In the queue."""
+    GRANTED = enum.auto()
+    """A worker has it."""
+
+
+@dataclass(eq=False)
+class Lease:
+    """One grant, as long as it takes a worker's credit.
+
+    Attributes:
+        job: what was granted.
+        worker: to whom.
+        grant: as it was sent.
+        granted: dispatcher's clock [s].
+        recogniser: of the worker at that time: where a late answer belongs in the cache.
+    """
+
+    job: Job
+    worker: Worker
+    grant: Grant
+    granted: float
+    recogniser: bytes
+
+
+@dataclass(eq=False)
+class Job:
+    """One recognition, for all open segments with equal samples and language.
+
+    Attributes:
+        key: digest of the samples, and language.
+        order: counts the jobs: first come, first served.
+        length: samples.
+        priority: of the most urgent member, 0 is first.
+        deadline: of the most urgent member [s], or inf.
+        state: see JobState.
+        members: the segments that wait for the answer, by number; none: all were withdrawn.
+        question: the segment that the cache was asked for; None: not asked yet.
+        looked_up: begin and end of the cache lookup, empty without one [s].
+        lease: the grant whose answer is waited for.
+        leases: every grant that was sent.
+        failures: grants that came to nothing, the spared ones left out.
+        spared: grants that came to nothing by nobody's fault: samples torn on the way, or a
+            worker that was deactivated.
+        tried: workers that failed on it.
+    """
+
+    key: tuple[bytes, str]
+    order: int
+    length: int
+    priority: int
+    deadline: float
+    state: JobState = JobState.WAITING
+    members: dict[int, OpenSegment] = field(default_factory=dict)
+    question: int | None = None
+    looked_up: tuple[float, float] = (0.0, 0.0)
+    lease: Lease | None = None
+    leases: list[Lease] = field(default_factory=list)
+    failures: int = 0
+    spared: int = 0
+    tried: frozenset[str] = frozenset()
+
+    @property
+    def rank(self) -> tuple[int, float, int]:
+        """Place in the queue: class, then earliest deadline, then first come."""
+        return self.priority, self.deadline, self.order

@@ -1,0 +1,250 @@
+"""Cuts one gapless stretch of audio into utterances.
+
+The segmenter sees samples and speech probabilities only, counts in samples, and knows no clock:
+the same samples give the same segments, in whatever chunks and at whatever pace they come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from xlerobot_asr_opt.core.vad import WINDOW, SpeechTrack
+from xlerobot_asr_opt.records import SAMPLE_RATE
+
+__all__ = ['Audio', 'Begin', 'Click', 'Cutting', 'End', 'Event', 'Segmenter', 'Split']
+
+_HYSTERESIS = 0.15
+_LOWEST_RELEASE = 0.01
+_TAIL_S = 0.2
+_SEARCH_S = 5.0
+_FRAME = 128
+"""Samples of one frame of the search for the quietest point: 8 ms."""
+_SMOOTHED = 5
+"""Frames that are averaged in it: 40 ms, longer than the closure of a plosive is deep."""
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How utterances are cut. Lengths in samples; see IngestParameters for their meaning."""
+
+    threshold: float = 0.5
+    pre_roll: int = SAMPLE_RATE // 4
+    hangover: int = SAMPLE_RATE // 2
+    shortest: int = SAMPLE_RATE // 10
+    longest: int = 28 * SAMPLE_RATE
+
+    @property
+    def release(self) -> float:
+        """Probability below which a window counts as silence."""
+        return max(self.threshold - _HYSTERESIS, _LOWEST_RELEASE)
+
+    @property
+    def tail(self) -> int:
+        """Silence that is kept behind the last speech, out of the hangover."""
+        return min(self.hangover, round(_TAIL_S * SAMPLE_RATE))
+
+    @property
+    def search(self) -> int:
+        """Length in front of a split in which the quietest point is looked for."""
+        return min(round(_SEARCH_S * SAMPLE_RATE), self.longest // 2)
+
+
+class Begin(NamedTuple):
+    """An utterance begins at this sample of the stretch; its Audio follows."""
+
+    at: int
+
+
+class Audio(NamedTuple):
+    """The next samples of the running utterance, int16[n]; valid until the next push."""
+
+    samples: npt.NDArray[np.int16]
+
+
+class Split(NamedTuple):
+    """The utterance has become too long: one segment ends at this sample, the next begins."""
+
+    at: int
+
+
+class End(NamedTuple):
+    """The utterance ends before this sample; Audio beyond it is dropped."""
+
+    at: int
+    interrupted: bool
+
+
+class Click(NamedTuple):
+    """What had begun was too short to be speech: forget it."""
+
+
+Event = Begin | Audio | Split | End | Click
+
+
+class Segmenter:
+    """Turns the samples of one stretch into events.
+
+    Between a Begin and its End or Click lies the Audio from sample Begin.at on, without a hole;
+    the last Audio may reach beyond End.at. Segments do not overlap, and none is longer than
+    Cutting.longest. Without a speech window no Begin.
+    """
+
+    def __init__(self, cutting: Cutting, track: SpeechTrack) -> None:
+        self._cutting = cutting
+        self._track = track
+        self._rest: npt.NDArray[np.int16] = np.zeros(0, np.int16)
+        self._recent: npt.NDArray[np.int16] = np.zeros(0, np.int16)
+        self._position = 0
+        self._free = 0
+        self._utterance: _Utterance | None = None
+
+    @property
+    def position(self) -> int:
+        """Samples taken so far, those that still wait for a full window included."""
+        return self._position + self._rest.size
+
+    @property
+    def speaking(self) -> int:
+        """Samples since the begin of the running utterance; 0: nobody speaks."""
+        return self._position - self._utterance.begin if self._utterance else 0
+
+    def push(self, samples: npt.NDArray[np.int16]) -> list[Event]:
+        """Take the next int16[n]; return what they bring, in order."""
+        events: list[Event] = []
+        waiting = np.concatenate((self._rest, samples)) if self._rest.size else samples
+        whole = waiting.size - waiting.size % WINDOW
+        for start in range(0, whole, WINDOW):
+            events += self._judge(waiting[start:start + WINDOW])
+        self._rest = waiting[whole:].copy()
+        return events
+
+    def finish(self) -> list[Event]:
+        """End the stretch: what has not made a whole window is judged with zeros behind it."""
+        rest, self._rest = self._rest, np.zeros(0, np.int16)
+        events = self._judge(rest) if rest.size else []
+        if self._utterance is not None:
+            events.append(self._end(self._utterance))
+        return events
+
+    def _judge(self, window: npt.NDArray[np.int16]) -> list[Event]:
+        padded = window if window.size == WINDOW else np.pad(window, (0, WINDOW - window.size))
+        probability = self._track.probability(padded)
+        if self._utterance is not None:
+            return self._go_on(self._utterance, window, probability)
+        if probability >= self._cutting.threshold:
+            return self._begin(window)
+        self._position += window.size
+        self._remember(window)
+        return []
+
+    def _begin(self, window: npt.NDArray[np.int16]) -> list[Event]:
+        roll = min(self._cutting.pre_roll, self._recent.size, self._position - self._free,
+                   self._cutting.longest // 2)
+        before = self._recent[self._recent.size - roll:]
+        self._utterance = _Utterance(self._position - roll, self._position, self._cutting.search)
+        return [Begin(self._position - roll), *([Audio(before)] if roll else []),
+                *self._take(self._utterance, window, speech=True)]
+
+    def _go_on(
+        self, utterance: _Utterance, window: npt.NDArray[np.int16], probability: float,
+    ) -> list[Event]:
+        cutting = self._cutting
+        events: list[Event] = []
+        if self._position + window.size - utterance.begin > cutting.longest:
+            if self._position - utterance.speech_end >= cutting.tail:
+                # A pause has begun: a split would announce speech that may not come.
+                return [self._end(utterance), *self._judge_again(window, probability)]
+            events.append(self._split(utterance))
+        quiet = utterance.quiet and probability < cutting.threshold
+        speech = not quiet and probability >= cutting.release
+        events += self._take(utterance, window, speech=speech)
+        if self._position - utterance.speech_end >= cutting.hangover:
+            events.append(self._end(utterance))
+        return events
+
+    def _judge_again(self, window: npt.NDArray[np.int16], probability: float) -> list[Event]:
+        if probability >= self._cutting.threshold:
+            return self._begin(window)
+        self._position += window.size
+        self._remember(window)
+        return []
+
+    def _take(
+        self, utterance: _Utterance, window: npt.NDArray[np.int16], *, speech: bool,
+    ) -> list[Event]:
+        self._position += window.size
+        self._remember(window)
+        utterance.hear(window)
+        utterance.quiet = not speech
+        if speech:
+            utterance.speech_end = self._position
+        return [Audio(window)]
+
+    def _split(self, utterance: _Utterance) -> Split:
+        """Cut where it is quietest, so that the rest still ends in speech."""
+        earliest = self._position - self._cutting.search
+        latest = max(earliest, utterance.speech_end - self._cutting.shortest)
+        at = utterance.quietest(earliest, latest)
+        utterance.begin_again(at)
+        return Split(at)
+
+    def _end(self, utterance: _Utterance) -> Event:
+        self._utterance = None
+        heard = utterance.speech_end - utterance.speech_begin
+        if heard < self._cutting.shortest and not utterance.continued:
+            return Click()
+        self._free = min(self._position, utterance.speech_end + self._cutting.tail)
+        return End(self._free, interrupted=not utterance.quiet)
+
+    def _remember(self, window: npt.NDArray[np.int16]) -> None:
+        keep = self._cutting.pre_roll
+        self._recent = np.concatenate((self._recent, window))[-keep:] if keep else self._recent
+
+
+class _Utterance:
+    """What is remembered of the running utterance. Positions count in samples of the stretch.
+
+    Attributes:
+        begin: first sample, pre-roll included; after a split, of the newest segment.
+        speech_begin: first sample of the first speech window.
+        speech_end: end of the last speech window.
+        quiet: the newest window was silence.
+        continued: it was split before.
+    """
+
+    def __init__(self, begin: int, speech_begin: int, search: int) -> None:
+        self.begin = begin
+        self.speech_begin = speech_begin
+        self.speech_end = speech_begin
+        self.quiet = False
+        self.continued = False
+        self._end = speech_begin
+        self._energies: deque[int] = deque(maxlen=search // _FRAME + _SMOOTHED)
+
+    def hear(self, window: npt.NDArray[np.int16]) -> None:
+        """Note how loud the next window is."""
+        whole = window[:window.size - window.size % _FRAME].astype(np.int64)
+        self._energies.extend((whole.reshape(-1, _FRAME)**2).sum(axis=1).tolist())
+        self._end += window.size
+
+    def quietest(self, earliest: int, latest: int) -> int:
+        """Return the middle of the quietest 40 ms in a range, the last one of equals."""
+        energies = np.array(self._energies, np.int64)
+        sums = np.convolve(energies, np.ones(_SMOOTHED, np.int64), mode='valid')
+        first = self._end - energies.size * _FRAME + _SMOOTHED * _FRAME // 2
+        middles = first + _FRAME * np.arange(sums.size)
+        inside = (middles >= earliest) & (middles <= latest)
+        if not inside.any():
+            return latest
+        last = inside.sum() - 1 - int(np.argmin(sums[inside][::-1]))
+        return int(middles[inside][last])
+
+    def begin_again(self, at: int) -> None:
+        """Go on as a new segment."""
+        self.begin = at
+        self.continued = True

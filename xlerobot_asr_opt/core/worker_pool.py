@@ -1,0 +1,172 @@
+"""The workers that take segments: their credit, their health, and whom to grant next."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xlerobot_asr_opt.core.dispatch_records import Job, Lease
+    from xlerobot_asr_opt.records import WorkerStatus
+
+__all__ = ['Loss', 'Worker', 'WorkerPool']
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker that takes segments.
+
+    Attributes:
+        status: what it said last.
+        seen: when it said so [s].
+        leases: grants that it has not answered.
+        strikes: grants that came to nothing since its last good answer.
+    """
+
+    status: WorkerStatus
+    seen: float
+    leases: dict[Lease, None] = field(default_factory=dict)
+    strikes: int = 0
+
+    @property
+    def name(self) -> str:
+        """As in WorkerStatus."""
+        return self.status.worker
+
+    @property
+    def credit(self) -> int:
+        """Segments that it can take now; negative after it lowered its capacity."""
+        return self.status.capacity - len(self.leases)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A worker lost all that it was granted.
+
+    Attributes:
+        worker: as it was.
+        reason: for people.
+        fault: whether what it was granted may be to blame.
+    """
+
+    worker: Worker
+    reason: str
+    fault: bool
+
+
+class WorkerPool:
+    """The workers that take segments, by name.
+
+    A worker is in the pool from the first status that says it is active until one says that it
+    is not, or until it falls silent. One that was silent, and is heard again without a restart,
+    still holds what it was granted: that goes on taking its credit.
+    """
+
+    def __init__(self) -> None:
+        self._workers: dict[str, Worker] = {}
+        self._away: dict[str, Worker] = {}
+        self._limits: tuple[int, ...] = ()
+        self._recogniser: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    @property
+    def recogniser(self) -> bytes | None:
+        """Digest of the recogniser that answers are looked up for; None before any is known.
+
+        With workers of several models it is that of the one who has been here longest.
+        """
+        for worker in self._workers.values():
+            return worker.status.recogniser
+        return self._recogniser
+
+    @property
+    def longest(self) -> int | None:
+        """The longest segment that any worker takes [samples]; None without a worker."""
+        return self._limits[-1] if self._limits else None
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """The different ``longest`` of the workers, rising [samples]."""
+        return self._limits
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether any worker can take a segment."""
+        return any(worker.credit > 0 for worker in self._workers.values())
+
+    def limit(self, length: int) -> int:
+        """The shortest ``longest`` that takes this length; 0 if nobody does [samples]."""
+        at = bisect.bisect_left(self._limits, length)
+        return self._limits[at] if at < len(self._limits) else 0
+
+    def update(self, status: WorkerStatus, now: float) -> Loss | None:
+        """Take what a worker says; returns what is lost by it, if anything."""
+        known = self._workers.get(status.worker)
+        if known is None:
+            self._welcome(status, now)
+            return None
+        if not status.active:
+            self._remove(known)
+            return Loss(known, f'worker {known.name} was deactivated', fault=False)
+        if known.status.incarnation != status.incarnation:
+            self._remove(known)
+            self._welcome(status, now)
+            return Loss(known, f'worker {known.name} was restarted', fault=True)
+        known.status, known.seen = status, now
+        self._measure()
+        return None
+
+    def silent(self, before: float) -> list[Worker]:
+        """Remove and return those who were last heard before this time [s]."""
+        gone = [worker for worker in self._workers.values() if worker.seen < before]
+        for worker in gone:
+            self._remove(worker)
+        if gone:
+            self._away = {worker.name: worker for worker in (*self._away.values(), *gone)
+                          if worker.leases}
+        return gone
+
+    def choose(self, job: Job, favourite: str) -> Worker | None:
+        """Whom to grant a job now; None: it has to wait.
+
+        A worker that failed on the job is out while another would take it, even one that is busy;
+        a worker that failed on others of late is taken last.
+
+        Args:
+            job: to be granted.
+            favourite: worker that served the stream last; taken if it has credit.
+        """
+        fit = [worker for worker in self._workers.values()
+               if worker.status.longest >= job.length and worker.status.capacity > 0]
+        untried = [worker for worker in fit if worker.name not in job.tried] or fit
+        free = [worker for worker in untried if worker.credit > 0]
+        if not free:
+            return None
+        fewest = min(worker.strikes for worker in free)
+        sound = [worker for worker in free if worker.strikes == fewest]
+        for worker in sound:
+            if worker.name == favourite:
+                return worker
+        return min(sound, key=lambda worker: len(worker.leases))
+
+    def _welcome(self, status: WorkerStatus, now: float) -> None:
+        """Take a worker in, with what it still holds if it was only silent."""
+        away = self._away.pop(status.worker, None)
+        if not status.active:
+            return
+        if away is None or away.status.incarnation != status.incarnation:
+            away = Worker(status, now)
+        away.status, away.seen = status, now
+        self._workers[status.worker] = away
+        self._measure()
+
+    def _remove(self, worker: Worker) -> None:
+        del self._workers[worker.name]
+        self._measure()
+
+    def _measure(self) -> None:
+        self._recogniser = self.recogniser
+        self._limits = tuple(sorted({worker.status.longest for worker in self._workers.values()}))

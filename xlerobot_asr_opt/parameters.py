@@ -1,0 +1,286 @@
+"""Every parameter of every node: name, default, unit, bounds and meaning, declared once.
+
+A node's parameters are one frozen dataclass; its rooms are built from it. ros/parameters.py
+declares the same fields on the ROS node, config/asr.yaml ships the defaults, docs/parameters.md is
+generated from here, and tests hold all three equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from xlerobot_asr_opt.errors import ConfigurationError
+
+__all__ = [
+    'NODES',
+    'CacheParameters',
+    'InferenceParameters',
+    'IngestParameters',
+    'ManagerParameters',
+    'Parameter',
+    'SchedulerParameters',
+    'from_mapping',
+    'parameter',
+    'table',
+]
+
+T = TypeVar('T')
+Default = bool | int | float | str | tuple[str, ...]
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    unit: str = '',
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare one parameter as a dataclass field.
+
+    Args:
+        default: bool, int, float, str or tuple of str; its type is the parameter's type.
+        description: one sentence for docs/parameters.md and ``ros2 param describe``.
+        unit: SI unit, or empty.
+        low: lowest value allowed, or None.
+        high: highest value allowed, or None.
+        choices: the strings allowed; empty for any.
+    """
+    metadata = {
+        'description': description, 'unit': unit, 'low': low, 'high': high, 'choices': choices,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared parameter, as table() lists it."""
+
+    name: str
+    default: Default
+    description: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def bounds(self) -> str:
+        """The values allowed, in words; empty for any."""
+        if self.choices:
+            return ', '.join(choice or '(empty)' for choice in self.choices)
+        if self.low is None and self.high is None:
+            return ''
+        low = '-inf' if self.low is None else f'{self.low:g}'
+        high = 'inf' if self.high is None else f'{self.high:g}'
+        return f'{low} to {high}'
+
+    def check(self, value: Any) -> Any:
+        """Return value in the declared type.
+
+        Raises:
+            ConfigurationError: another type, or out of bounds.
+        """
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if kind is tuple and isinstance(value, (list, tuple)):
+            value = tuple(value)
+            if not all(isinstance(item, str) for item in value):
+                raise ConfigurationError(f'{self.name}: got {value!r}, expected a list of strings')
+        if type(value) is not kind:
+            name = 'list of strings' if kind is tuple else kind.__name__
+            raise ConfigurationError(
+                f'{self.name}: got {value!r} ({type(value).__name__}), expected a {name}')
+        inside = True
+        if kind in (int, float):
+            inside = (math.isfinite(value)
+                      and (self.low is None or value >= self.low)
+                      and (self.high is None or value <= self.high))
+        elif self.choices:
+            inside = value in self.choices
+        if not inside:
+            unit = f' {self.unit}' if self.unit else ''
+            raise ConfigurationError(f'{self.name}: got {value!r}, expected {self.bounds}{unit}')
+        return value
+
+
+@dataclass(frozen=True)
+class IngestParameters:
+    """Parameters of the node ingest."""
+
+    source: str = parameter(
+        'topic', 'Where audio comes from: AudioChunk topics, files, or the microphone.',
+        choices=('topic', 'file', 'mic', 'none'))
+    topics: tuple[str, ...] = parameter(
+        ('audio',), 'AudioChunk topics that are read when source is topic.')
+    files: tuple[str, ...] = parameter(
+        (), 'WAV, FLAC or OGG files that are read when source is file.')
+    device: str = parameter('', 'Name of the microphone, or a part of it; empty: the default.')
+    speed: float = parameter(
+        1.0, 'Pace at which files are read; 0: as fast as the graph takes them.',
+        unit='times real time', low=0.0, high=1000.0)
+    language: str = parameter('', "Language that tickets ask for; empty: the worker's setting.")
+    budget: float = parameter(
+        0.0, 'Time from endpoint to transcript after which a segment expires; 0: no limit.',
+        unit='s', low=0.0, high=3600.0)
+    speech_threshold: float = parameter(
+        0.5, 'Speech probability at which speech begins; it ends 0.15 below.', low=0.05, high=0.95)
+    pre_roll: float = parameter(
+        0.25, 'Audio kept before the first speech.', unit='s', low=0.0, high=2.0)
+    hangover: float = parameter(
+        0.5, 'Silence after which a segment ends.', unit='s', low=0.1, high=5.0)
+    shortest: float = parameter(
+        0.1, 'Speech shorter than this is a click and is dropped, and counted.',
+        unit='s', low=0.0, high=2.0)
+    longest: float = parameter(
+        28.0, 'Longest segment; longer speech is split at its quietest point.',
+        unit='s', low=2.0, high=30.0)
+    store_size: int = parameter(
+        64, 'Room for segments that are not acknowledged yet.', unit='MiB', low=4, high=4096)
+    store_directory: str = parameter(
+        '', 'Where the segment store lies; empty: the state directory of the user.')
+    streams: int = parameter(64, 'Most streams at a time.', low=1, high=10000)
+    silence_warning: float = parameter(
+        10.0, 'A microphone that is digitally silent for this long is reported.',
+        unit='s', low=1.0, high=3600.0)
+
+
+@dataclass(frozen=True)
+class SchedulerParameters:
+    """Parameters of the node scheduler."""
+
+    attempts: int = parameter(
+        3, 'Grants of one segment before it is rejected.', low=1, high=20)
+    grant_timeout: float = parameter(
+        10.0, 'Time after which a grant without an answer is granted again elsewhere.',
+        unit='s', low=0.1, high=600.0)
+    worker_timeout: float = parameter(
+        2.0, 'A worker silent for this long gets no more grants, and its own are repeated.',
+        unit='s', low=0.2, high=60.0)
+    cache_timeout: float = parameter(
+        0.05, 'A cache that does not answer within this time counts as a miss.',
+        unit='s', low=0.001, high=10.0)
+    waiting: int = parameter(
+        10000, 'Most segments that wait for a worker; more are refused.', low=1, high=1000000)
+    order_timeout: float = parameter(
+        5.0, 'How long transcripts of a stream are held back for a segment that is not announced.',
+        unit='s', low=0.1, high=600.0)
+    use_cache: bool = parameter(True, 'Ask the cache before a worker is granted.')
+
+
+@dataclass(frozen=True)
+class CacheParameters:
+    """Parameters of the node cache."""
+
+    l1_entries: int = parameter(100, 'Entries of the first level.', low=1, high=100000)
+    l1_ttl: float = parameter(300.0, 'Age limit of the first level.', unit='s', low=1, high=1e6)
+    l2_entries: int = parameter(1000, 'Entries of the second level.', low=1, high=1000000)
+    l2_ttl: float = parameter(1800.0, 'Age limit of the second level.', unit='s', low=1, high=1e7)
+    l3_entries: int = parameter(
+        10000, 'Entries on disk; 0: nothing is written to disk.', low=0, high=10000000)
+    directory: str = parameter(
+        '', 'Where the third level lies; empty: the cache directory of the user.')
+
+
+@dataclass(frozen=True)
+class InferenceParameters:
+    """Parameters of the node inference."""
+
+    model: str = parameter('whisper-tiny.en', 'Name of a model, or the path of its directory.')
+    backend: str = parameter(
+        'onnxruntime', 'What runs the model; scripted answers from a script, for tests of robots.',
+        choices=('onnxruntime', 'scripted'))
+    script: str = parameter('', 'YAML file that the scripted backend answers from.')
+    threads: int = parameter(
+        1, 'Threads of the model; 0: one for each core.', low=0, high=64)
+    capacity: int = parameter(
+        2, 'Segments that the worker holds at once, the running one included.', low=1, high=3)
+    language: str = parameter(
+        '', 'Language of multilingual models, as in ISO 639-1; empty: detected from the speech.')
+    digits: bool = parameter(True, 'Write numbers in digits; false: spelled out.')
+    most_tokens: int = parameter(
+        224, 'Tokens after which decoding stops.', low=8, high=448)
+    no_speech_threshold: float = parameter(
+        0.6, 'No-speech probability above which an unsure text is dropped.', low=0.0, high=1.0)
+    log_probability_threshold: float = parameter(
+        -1.0, 'Mean log-probability below which a text counts as unsure.', low=-20.0, high=0.0)
+    compression_threshold: float = parameter(
+        2.4, 'Compression ratio above which a text counts as a loop of the decoder.',
+        low=1.0, high=10.0)
+    retry_confidence: float = parameter(
+        0.8, 'Confidence below which a text is decoded again in the longest window, which takes '
+        'several times as long; the likelier text stays. 0: never.', low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class ManagerParameters:
+    """Parameters of the node manager."""
+
+    nodes: tuple[str, ...] = parameter(
+        ('cache', 'inference_0', 'scheduler', 'ingest'),
+        'Managed nodes in the order in which they are brought up; down in reverse.')
+    autostart: bool = parameter(True, 'Bring the nodes up at once.')
+    transition_timeout: float = parameter(
+        60.0, 'Longest time of one transition; loading a model is one.',
+        unit='s', low=1.0, high=600.0)
+    heartbeat_timeout: float = parameter(
+        4.0, 'A node whose progress counter stands still for this long is hung.',
+        unit='s', low=0.5, high=600.0)
+    work_timeout: float = parameter(
+        30.0, 'A piece of work that takes longer than this is hung.',
+        unit='s', low=1.0, high=3600.0)
+    restart_backoff: float = parameter(
+        1.0, 'Wait before the second restart of a node; doubled with each further one.',
+        unit='s', low=0.0, high=600.0)
+    restarts: int = parameter(
+        5, 'Restarts of one node within ten minutes before it is given up.', low=0, high=1000)
+
+
+NODES: dict[str, type] = {
+    'ingest': IngestParameters,
+    'scheduler': SchedulerParameters,
+    'cache': CacheParameters,
+    'inference': InferenceParameters,
+    'manager': ManagerParameters,
+}
+"""The parameter class of each node, by the name of its executable."""
+
+
+def table(parameters: type) -> tuple[Parameter, ...]:
+    """List the parameters of one class of NODES, in the order of their declaration."""
+    return tuple(
+        Parameter(name=item.name, default=cast('Default', item.default), **item.metadata)
+        for item in dataclasses.fields(parameters))
+
+
+def from_mapping(parameters: type[T], values: Mapping[str, Any], where: str = '') -> T:
+    """Build the parameters of one node from plain values, for example of a YAML file.
+
+    Args:
+        parameters: a class of NODES.
+        values: name to value; what is missing keeps its default.
+        where: what the values come from, for the message of an error.
+
+    Raises:
+        ConfigurationError: an unknown name, another type or a value out of bounds.
+    """
+    known = {item.name: item for item in table(parameters)}
+    prefix = f'{where}: ' if where else ''
+    checked = {}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(known)}'
+            raise ConfigurationError(f'{prefix}unknown parameter {name}; {hint}')
+        try:
+            checked[name] = known[name].check(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f'{prefix}{error}') from None
+    return parameters(**checked)
