@@ -1,0 +1,1 @@
+"""The seam to ROS: loans, parameters, conversions, QoS and topic names, logging, run."""

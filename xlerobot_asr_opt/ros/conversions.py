@@ -1,0 +1,286 @@
+"""Maps the records of the core onto messages, and back.
+
+Plain messages are structured NumPy views (see loans.py): write_* fills one in place, read_* makes
+a record of it. What is not plain is an ordinary message object.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+
+from xlerobot_asr_interfaces import msg
+from xlerobot_asr_opt.errors import AudioError
+from xlerobot_asr_opt.records import (
+    Acknowledgement,
+    Chunk,
+    Flag,
+    Grant,
+    Latency,
+    Recognition,
+    RecognitionStatus,
+    StreamState,
+    StreamStatus,
+    Ticket,
+    Transcript,
+    TranscriptStatus,
+    Word,
+    WorkerStatus,
+)
+
+if TYPE_CHECKING:
+    from xlerobot_asr_opt.core.dispatch import DispatchStatistics
+
+__all__ = [
+    'nanoseconds', 'read_acknowledgement', 'read_chunk', 'read_grant', 'read_recognition',
+    'read_status', 'read_text', 'read_ticket', 'read_transcript', 'read_worker',
+    'recognition_message', 'time_message', 'transcript_message', 'write_acknowledgement',
+    'write_chunk', 'write_grant', 'write_scheduler', 'write_status', 'write_text',
+    'write_ticket', 'write_time', 'write_worker',
+]
+
+View = npt.NDArray[Any]
+"""A structured array of no dimension over one plain message."""
+
+NANOSECONDS = 1_000_000_000
+COUNTERS = ('chunks', 'missing', 'duplicated', 'refused', 'clipped', 'clicks', 'dropped',
+            'segments', 'kept')
+"""Fields of StreamStatus that count."""
+STAGES = tuple(field.name for field in dataclasses.fields(Latency))
+"""Fields of Latency."""
+
+
+def read_text(field: npt.NDArray[np.uint8]) -> str:
+    """Return a name that a fixed field holds as UTF-8 padded with zeros."""
+    return field.tobytes().split(b'\0', 1)[0].decode(errors='replace')
+
+
+def write_text(field: npt.NDArray[np.uint8], text: str) -> None:
+    """Write a name into a fixed field as UTF-8 padded with zeros.
+
+    Raises:
+        ValueError: the name is longer than the field, less one.
+    """
+    encoded = text.encode()
+    if len(encoded) >= field.size:
+        raise ValueError(
+            f'got the name {text!r} of {len(encoded)} bytes, expected at most {field.size - 1}')
+    field[:len(encoded)] = np.frombuffer(encoded, np.uint8)
+    field[len(encoded):] = 0
+
+
+def read_time(field: View) -> int:
+    """Return nanoseconds of a builtin_interfaces/Time field."""
+    return int(field['sec']) * NANOSECONDS + int(field['nanosec'])
+
+
+def write_time(field: View, time_ns: int) -> None:
+    """Write nanoseconds into a builtin_interfaces/Time field."""
+    field['sec'], field['nanosec'] = divmod(time_ns, NANOSECONDS)
+
+
+def nanoseconds(stamp: Time) -> int:
+    """Return a Time message as nanoseconds."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
+
+
+def time_message(time_ns: int) -> Time:
+    """Return nanoseconds as a message."""
+    sec, nanosec = divmod(time_ns, NANOSECONDS)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def read_chunk(view: View) -> Chunk:
+    """Return an AudioChunk; its samples are a view of the message: copy to keep.
+
+    Raises:
+        AudioError: it says that it is longer than it can be.
+    """
+    length = int(view['length'])
+    if length > msg.AudioChunk.CAPACITY:
+        raise AudioError(
+            f'chunk {view["sequence"]} refused: got a length of {length}, expected at most '
+            f'{msg.AudioChunk.CAPACITY} samples')
+    return Chunk(
+        stream=read_text(view['stream']), sequence=int(view['sequence']),
+        stamp_ns=read_time(view['stamp']), rate=int(view['rate']),
+        channels=int(view['channels']), samples=view['samples'][:length])
+
+
+def write_chunk(view: View, chunk: Chunk) -> None:
+    """Fill an AudioChunk."""
+    write_text(view['stream'], chunk.stream)
+    write_time(view['stamp'], chunk.stamp_ns)
+    view['sequence'] = chunk.sequence
+    view['rate'] = chunk.rate
+    view['channels'] = chunk.channels
+    view['length'] = chunk.samples.size
+    view['samples'][:chunk.samples.size] = chunk.samples
+
+
+def read_ticket(view: View) -> Ticket:
+    """Return a SpeechTicket."""
+    return Ticket(
+        segment=int(view['segment']), stream=read_text(view['stream']),
+        sequence=int(view['sequence']), oldest_kept=int(view['oldest_kept']),
+        begin_ns=read_time(view['begin']), length=int(view['length']),
+        digest=view['digest'].tobytes(), language=read_text(view['language']),
+        priority=int(view['priority']), flags=Flag(int(view['flags'])),
+        missing_chunks=int(view['missing_chunks']), budget_s=float(view['budget']),
+        ingest_latency_ms=float(view['ingest_latency']))
+
+
+def write_ticket(view: View, ticket: Ticket) -> None:
+    """Fill a SpeechTicket."""
+    view['segment'] = ticket.segment
+    write_text(view['stream'], ticket.stream)
+    view['sequence'] = ticket.sequence
+    view['oldest_kept'] = ticket.oldest_kept
+    write_time(view['begin'], ticket.begin_ns)
+    view['length'] = ticket.length
+    view['digest'] = np.frombuffer(ticket.digest, np.uint8)
+    write_text(view['language'], ticket.language)
+    view['priority'] = ticket.priority
+    view['flags'] = int(ticket.flags)
+    view['missing_chunks'] = ticket.missing_chunks
+    view['budget'] = ticket.budget_s
+    view['ingest_latency'] = ticket.ingest_latency_ms
+
+
+def read_grant(view: View) -> Grant:
+    """Return a Grant."""
+    return Grant(
+        segment=int(view['segment']), attempt=int(view['attempt']),
+        worker=read_text(view['worker']))
+
+
+def write_grant(view: View, grant: Grant) -> None:
+    """Fill a Grant."""
+    view['segment'] = grant.segment
+    view['attempt'] = grant.attempt
+    write_text(view['worker'], grant.worker)
+
+
+def read_acknowledgement(view: View) -> Acknowledgement:
+    """Return an Acknowledgement."""
+    return Acknowledgement(
+        segment=int(view['segment']), outcome=TranscriptStatus(int(view['outcome'])))
+
+
+def write_acknowledgement(view: View, acknowledgement: Acknowledgement) -> None:
+    """Fill an Acknowledgement."""
+    view['segment'] = acknowledgement.segment
+    view['outcome'] = int(acknowledgement.outcome)
+
+
+def read_worker(view: View) -> WorkerStatus:
+    """Return a WorkerStatus."""
+    return WorkerStatus(
+        worker=read_text(view['worker']), incarnation=int(view['incarnation']),
+        active=bool(view['active']), capacity=int(view['capacity']),
+        longest=int(view['longest']), recogniser=view['recogniser'].tobytes())
+
+
+def write_worker(view: View, status: WorkerStatus) -> None:
+    """Fill a WorkerStatus."""
+    write_text(view['worker'], status.worker)
+    view['incarnation'] = status.incarnation
+    view['active'] = status.active
+    view['capacity'] = status.capacity
+    view['longest'] = status.longest
+    view['recogniser'] = np.frombuffer(status.recogniser, np.uint8)
+
+
+def write_status(view: View, status: StreamStatus) -> None:
+    """Fill a StreamStatus."""
+    write_time(view['stamp'], status.stamp_ns)
+    write_text(view['stream'], status.stream)
+    view['state'] = int(status.state)
+    view['level'] = status.level_dbfs
+    view['position'] = status.position_s
+    view['duration'] = status.duration_s
+    view['speaking'] = status.speaking_s
+    for counter in COUNTERS:
+        view[counter] = getattr(status, counter)
+
+
+def write_scheduler(
+    view: View, incarnation: int, active: bool, statistics: DispatchStatistics,
+) -> None:
+    """Fill a SchedulerStatus."""
+    view['incarnation'] = incarnation
+    view['active'] = active
+    for field in dataclasses.fields(statistics):
+        view[field.name] = getattr(statistics, field.name)
+
+
+def word_message(word: Word) -> msg.Word:
+    """Return a word as a message."""
+    return msg.Word(
+        text=word.text, begin=word.begin_s, end=word.end_s, confidence=word.confidence)
+
+
+def recognition_message(recognition: Recognition) -> msg.Recognition:
+    """Return a recognition as a message."""
+    return msg.Recognition(
+        segment=recognition.segment, attempt=recognition.attempt, worker=recognition.worker,
+        status=int(recognition.status), text=recognition.text, language=recognition.language,
+        confidence=recognition.confidence, words=[word_message(w) for w in recognition.words],
+        backend=recognition.backend, reason=recognition.reason, wait=recognition.wait_ms,
+        features=recognition.features_ms, encode=recognition.encode_ms,
+        decode=recognition.decode_ms, worker_time=recognition.worker_ms)
+
+
+def read_recognition(message: msg.Recognition) -> Recognition:
+    """Return the record of a Recognition message."""
+    return Recognition(
+        segment=message.segment, attempt=message.attempt, worker=message.worker,
+        status=RecognitionStatus(message.status), text=message.text, language=message.language,
+        confidence=message.confidence,
+        words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
+        backend=message.backend, reason=message.reason, wait_ms=message.wait,
+        features_ms=message.features, encode_ms=message.encode, decode_ms=message.decode,
+        worker_ms=message.worker_time)
+
+
+def transcript_message(transcript: Transcript) -> msg.Transcript:
+    """Return a transcript as a message."""
+    message = msg.Transcript(
+        stream=transcript.stream, segment=transcript.segment, sequence=transcript.sequence,
+        status=int(transcript.status), text=transcript.text, language=transcript.language,
+        confidence=transcript.confidence, begin=time_message(transcript.begin_ns),
+        end=time_message(transcript.end_ns), words=[word_message(w) for w in transcript.words],
+        flags=int(transcript.flags), worker=transcript.worker, backend=transcript.backend,
+        reason=transcript.reason, cache=transcript.cache, attempts=transcript.attempts,
+        missing_chunks=transcript.missing_chunks,
+        latency=msg.Latency(**vars(transcript.latency)))
+    message.header.stamp = message.begin
+    message.header.frame_id = transcript.stream
+    return message
+
+
+def read_transcript(message: msg.Transcript) -> Transcript:
+    """Return the record of a Transcript message."""
+    return Transcript(
+        segment=message.segment, stream=message.stream, sequence=message.sequence,
+        status=TranscriptStatus(message.status), begin_ns=nanoseconds(message.begin),
+        end_ns=nanoseconds(message.end), text=message.text, language=message.language,
+        confidence=message.confidence,
+        words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
+        flags=Flag(message.flags), worker=message.worker, backend=message.backend,
+        reason=message.reason, cache=message.cache, attempts=message.attempts,
+        missing_chunks=message.missing_chunks,
+        latency=Latency(**{stage: getattr(message.latency, stage) for stage in STAGES}))
+
+
+def read_status(message: msg.StreamStatus) -> StreamStatus:
+    """Return the record of a StreamStatus message."""
+    return StreamStatus(
+        stream=read_text(message.stream), state=StreamState(message.state),
+        stamp_ns=nanoseconds(message.stamp), level_dbfs=message.level,
+        position_s=message.position, duration_s=message.duration, speaking_s=message.speaking,
+        **{counter: getattr(message, counter) for counter in COUNTERS})

@@ -1,0 +1,80 @@
+"""Every topic, every service and every QoS profile of the graph, once.
+
+All names are relative: the nodes share one namespace, /asr by default. A private service of a node
+is found under the node's name, for example cache/lookup.
+"""
+
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+
+__all__ = [
+    'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'CACHE_LOOKUP', 'CACHE_STATISTICS', 'CACHE_STORE',
+    'CACHE_TRIM', 'CONTROL_QOS', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS',
+    'LIVE_SPEECH', 'MANAGE_NODES', 'OPEN_STREAM', 'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER',
+    'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT',
+    'TRANSCRIPT_QOS', 'WORKERS', 'segments',
+]
+
+AUDIO = 'audio'
+"""AudioChunk, from whoever records or replays."""
+TICKETS = 'speech/tickets'
+"""SpeechTicket, ingest to scheduler."""
+GRANTS = 'speech/grants'
+"""Grant, scheduler to ingest."""
+ACKNOWLEDGEMENTS = 'speech/acknowledgements'
+"""Acknowledgement, scheduler to ingest."""
+RECOGNITIONS = 'speech/recognitions'
+"""Recognition, workers to scheduler."""
+WORKERS = 'workers'
+"""WorkerStatus, workers to scheduler and ingest."""
+SCHEDULER = 'scheduler/status'
+"""SchedulerStatus, scheduler to ingest and to people."""
+STREAMS = 'streams'
+"""StreamStatus, ingest to people."""
+HEARTBEATS = 'heartbeats'
+"""Heartbeat, every managed node to the manager."""
+TRANSCRIPT = 'transcript'
+"""Transcript, scheduler to everybody."""
+TEXT = 'text'
+"""std_msgs/String, scheduler to everybody: the text alone."""
+LIVE_SPEECH = 'humans/voices/{}/speech'
+"""hri_msgs/LiveSpeech by stream (REP-155), where that package is installed."""
+
+OPEN_STREAM = 'ingest/open_stream'
+TRANSCRIBE = 'ingest/transcribe'
+CACHE_LOOKUP = 'cache/lookup'
+CACHE_STORE = 'cache/store'
+CACHE_STATISTICS = 'cache/statistics'
+CACHE_TRIM = 'cache/trim'
+MANAGE_NODES = 'manager/manage_nodes'
+IS_ACTIVE = 'manager/is_active'
+RELEASE_MEMORY = '~/release_memory'
+
+
+def segments(worker: str) -> str:
+    """Return the topic of the SpeechSegments for one worker."""
+    return f'{worker}/segments'
+
+
+def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(
+        reliability=ReliabilityPolicy.RELIABLE, durability=durability,
+        history=HistoryPolicy.KEEP_LAST, depth=depth)
+
+
+AUDIO_QOS = _reliable(500)
+"""Fifty seconds of one stream: a stall of ingest loses nothing."""
+CONTROL_QOS = _reliable(1000)
+"""Tickets, grants, acknowledgements, recognitions, heartbeats: small, and none may be lost."""
+TRANSCRIPT_QOS = _reliable(100)
+"""What people subscribe to."""
+LATCHED_QOS = _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
+"""States: who comes late gets the newest one of every publisher."""
+STREAMS_QOS = _reliable(256, DurabilityPolicy.TRANSIENT_LOCAL)
+"""States of many streams on one topic: who comes late gets the newest ones."""
+SEGMENTS_QOS = _reliable(4)
+"""More than a worker's credit of at most three, so that a granted segment is never overwritten."""
