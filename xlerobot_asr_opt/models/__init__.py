@@ -1,0 +1,1 @@
+"""Models and recordings: fetched by name, checked by hash, rebuilt, cached."""
