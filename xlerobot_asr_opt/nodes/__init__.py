@@ -1,0 +1,1 @@
+"""One thin file a node: executable name = node name = file stem."""

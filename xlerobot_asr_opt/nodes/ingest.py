@@ -1,0 +1,176 @@
+"""The ingest node: cuts speech out of every stream, and keeps it until it is acknowledged."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from xlerobot_asr_interfaces import msg
+from xlerobot_asr_opt.core.ingest import Ingest
+from xlerobot_asr_opt.core.segment_store import SegmentStore
+from xlerobot_asr_opt.core.vad import SileroDetector
+from xlerobot_asr_opt.models.layout import asset_path
+from xlerobot_asr_opt.models.paths import private_directory, state_root
+from xlerobot_asr_opt.parameters import IngestParameters
+from xlerobot_asr_opt.records import Chunk, Ticket
+from xlerobot_asr_opt.ros import conversions, names
+from xlerobot_asr_opt.ros.chunk_subscription import ChunkSubscription
+from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
+from xlerobot_asr_opt.ros.managed import ManagedNode
+from xlerobot_asr_opt.ros.one_shot import OneShot
+from xlerobot_asr_opt.ros.run import run
+from xlerobot_asr_opt.ros.segment_sender import SegmentSender
+from xlerobot_asr_opt.ros.source_player import SourcePlayer
+from xlerobot_asr_opt.ros.timers import steady_timer
+
+TICK_PERIOD_S = 0.02
+STATUS_PERIOD_S = 1.0
+
+
+class IngestNode(ManagedNode):
+    """Carries audio into core/ingest, and what that announces out.
+
+    in:     audio topics, files, the microphone; speech/grants, speech/acknowledgements, workers,
+            scheduler/status
+    out:    speech/tickets, WORKER/segments, streams
+    serves: ingest/open_stream, ingest/transcribe
+    """
+
+    def __init__(self) -> None:
+        super().__init__('ingest', IngestParameters)
+        self._ingest: Ingest | None = None
+        self._store: SegmentStore | None = None
+        self._scheduler = 0
+        self._tellings = 0
+        self._tickets = LoanedPublisher(self, msg.SpeechTicket, names.TICKETS, names.CONTROL_QOS)
+        self._statuses = LoanedPublisher(self, msg.StreamStatus, names.STREAMS, names.STREAMS_QOS)
+        self._sender: SegmentSender | None = None
+        self._player: SourcePlayer | None = None
+        self._active: list[object] = []
+        self._topics: list[ChunkSubscription] = []
+        self._tickers = []
+
+    def configure(self) -> None:
+        """Open the store and the voice activity detector; both say what is wrong with them."""
+        own = self.parameters.store_directory
+        directory = private_directory(Path(own) if own else state_root() / 'segments')
+        name = self.get_namespace().strip('/').replace('/', '-') or 'root'
+        self._store = SegmentStore(
+            directory / f'{name}.store', self.parameters.store_size << 20)
+        detector = SileroDetector(asset_path('silero-vad'))
+        self._ingest = Ingest(self.parameters, self._store, detector, clock=time.monotonic)
+
+    def activate(self) -> None:
+        """Listen, and announce what an earlier life has left in the store."""
+        self._sender = SegmentSender(self, self._ingest.samples, self._ingest.language)
+        self._player = SourcePlayer(self, self._ingest, self._announce)
+        self._active = [
+            LoanedSubscription(self, msg.Grant, names.GRANTS, self._on_grant, names.CONTROL_QOS),
+            LoanedSubscription(
+                self, msg.Acknowledgement, names.ACKNOWLEDGEMENTS, self._on_acknowledgement,
+                names.CONTROL_QOS),
+            LoanedSubscription(
+                self, msg.WorkerStatus, names.WORKERS, self._on_worker, names.LATCHED_QOS),
+            LoanedSubscription(
+                self, msg.SchedulerStatus, names.SCHEDULER, self._on_scheduler,
+                names.LATCHED_QOS),
+            OneShot(self, self._push),
+            self._sender,
+            self._player,
+        ]
+        if self.parameters.source == 'topic':
+            self._topics = [
+                ChunkSubscription(self, topic, self._on_chunk, self._ingest.refuse)
+                for topic in self.parameters.topics]
+        self._player.open_configured(self.parameters)
+        self._tickers = [
+            steady_timer(self, TICK_PERIOD_S, self._on_tick),
+            steady_timer(self, STATUS_PERIOD_S, self._on_second),
+        ]
+
+    def deactivate(self) -> None:
+        """Stop listening; what is kept stays in the store."""
+        for timer in self._tickers:
+            self.destroy_timer(timer)
+        for one in (*self._topics, *self._active):
+            one.destroy()
+        self._tickers, self._topics, self._active = [], [], []
+        self._sender = self._player = None
+        self._scheduler = 0
+
+    def cleanup(self) -> None:
+        """Close the store; its file outlives the process."""
+        self.deactivate()
+        if self._store is not None:
+            self._store.close()
+        self._ingest = self._store = None
+
+    def _on_chunk(self, chunk: Chunk) -> None:
+        self._announce(self._ingest.accept(chunk))
+
+    def _on_grant(self, view: np.ndarray) -> None:
+        self._sender.on_grant(conversions.read_grant(view))
+
+    def _on_acknowledgement(self, view: np.ndarray) -> None:
+        self._ingest.acknowledge(conversions.read_acknowledgement(view))
+
+    def _on_worker(self, view: np.ndarray) -> None:
+        self._sender.on_worker(conversions.read_worker(view))
+
+    def _on_scheduler(self, view: np.ndarray) -> None:
+        """Announce everything that is kept to a scheduler that has not heard of it.
+
+        Twice, at its first two statuses: the first may come before the writer of the tickets has
+        discovered its reader, and a ticket that is told again changes nothing.
+        """
+        if not view['active']:
+            return
+        if int(view['incarnation']) != self._scheduler:
+            self._scheduler = int(view['incarnation'])
+            self._tellings = 2
+        if self._tellings:
+            self._tellings -= 1
+            self._announce(self._ingest.unacknowledged())
+
+    def _on_tick(self) -> None:
+        self._announce(self._ingest.tick())
+        self._sender.on_tick()
+        self._publish_statuses(self._ingest.changed())
+
+    def _on_second(self) -> None:
+        for topic in self._topics:
+            topic.on_tick()
+        self._publish_statuses(self._ingest.statuses())
+
+    def _push(
+        self, stream: str, language: str, chunks: Iterable[Chunk],
+    ) -> tuple[list[int], int]:
+        """Take a whole stream at once; return its segments, and how many had no room."""
+        self._ingest.open(stream, language=language)
+        tickets = [ticket for chunk in chunks for ticket in self._ingest.accept(chunk)]
+        tickets += self._ingest.finish(stream)
+        self._announce(tickets)
+        return [ticket.segment for ticket in tickets], self._ingest.dropped(stream)
+
+    def _announce(self, tickets: Iterable[Ticket]) -> None:
+        for ticket in tickets:
+            with self._tickets.loan() as view:
+                conversions.write_ticket(view, ticket)
+
+    def _publish_statuses(self, statuses: Iterable) -> None:
+        for status in statuses:
+            with self._statuses.loan() as view:
+                conversions.write_status(view, status)
+
+
+def main() -> int:
+    """Run the node as a process."""
+    return run(IngestNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
