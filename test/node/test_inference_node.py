@@ -1,0 +1,186 @@
+"""The inference node with scripted answers, between an ingest and a scheduler of the test's."""
+
+import numpy as np
+import pytest
+import yaml
+
+from xlerobot_asr_interfaces import msg, srv
+from xlerobot_asr_opt.core.lifecycle import State, Transition
+from xlerobot_asr_opt.nodes.inference import InferenceNode
+from xlerobot_asr_opt.records import RecognitionStatus
+from xlerobot_asr_opt.ros import conversions, names
+
+DOMAIN = 45
+WORKER = 'inference_0'
+SAMPLES = np.arange(16_000, dtype=np.int16)
+
+
+def write_segment(view, segment, attempt, samples, language='', head=1, tail=1):
+    view['head'], view['tail'] = head, tail
+    view['segment'], view['attempt'] = segment, attempt
+    view['length'] = len(samples)
+    conversions.write_text(view['language'], language)
+    view['samples'][:len(samples)] = samples
+
+
+@pytest.fixture
+def open_worker(open_world, tmp_path):
+    """Make a worker with a script, and those who play the others; it is unconfigured."""
+    def open_worker(*answers, **parameters):
+        script = ''
+        if answers:
+            script = tmp_path / 'script.yaml'
+            script.write_text(yaml.safe_dump({'answers': list(answers)}))
+        world = open_world(
+            f'inference:__node:={WORKER}', backend='scripted', script=str(script), **parameters)
+        world.statuses = world.listen(
+            msg.WorkerStatus, names.WORKERS, conversions.read_worker, names.LATCHED_QOS)
+        world.recognitions = world.listen(
+            msg.Recognition, names.RECOGNITIONS, conversions.read_recognition, names.CONTROL_QOS)
+        world.segments = world.voice(
+            msg.SpeechSegment, names.segments(WORKER), write_segment, names.SEGMENTS_QOS)
+        world.start(InferenceNode)
+        return world
+    return open_worker
+
+
+@pytest.fixture
+def open_active(open_worker):
+    """The same, active."""
+    def open_active(*answers, **parameters):
+        world = open_worker(*answers, **parameters)
+        world.bring_up()
+        world.spin_until(lambda: world.segments.matched, 'a worker that listens')
+        return world
+    return open_active
+
+
+def answered(world, count=1):
+    """Wait for that many recognitions; return the last."""
+    world.spin_until(lambda: len(world.recognitions) >= count, f'recognition {count}')
+    return world.recognitions[count - 1]
+
+
+def test_a_segment_is_answered_with_what_was_said(open_active):
+    world = open_active({'text': 'go to the kitchen', 'confidence': 0.75})
+    world.segments.say(77, 3, SAMPLES, 'en')
+    said = answered(world)
+    assert (said.segment, said.attempt, said.worker) == (77, 3, WORKER)
+    assert (said.status, said.text) == (RecognitionStatus.DONE, 'go to the kitchen')
+    assert (said.language, said.confidence, said.backend) == ('en', 0.75, 'scripted')
+    assert 0.0 <= said.decode_ms <= said.worker_ms
+
+
+def test_segments_are_answered_one_after_the_other(open_active):
+    world = open_active({'text': 'one'}, {'no_speech': True, 'reason': 'a door'}, capacity=3)
+    for segment in (1, 2, 3):
+        world.segments.say(segment, 1, SAMPLES)
+    answered(world, 3)
+    assert [said.segment for said in world.recognitions] == [1, 2, 3]
+    assert [said.text for said in world.recognitions] == ['one', '', 'one']
+    assert world.recognitions[1].status is RecognitionStatus.NO_SPEECH
+    assert world.recognitions[1].reason == 'a door'
+
+
+def test_an_error_of_the_recogniser_is_an_answer_and_the_next_segment_is_served(open_active):
+    world = open_active({'error': 'the accelerator is gone'}, {'text': 'back'})
+    world.segments.say(1, 1, SAMPLES)
+    world.segments.say(2, 1, SAMPLES)
+    answered(world, 2)
+    failed, served = world.recognitions
+    assert (failed.status, failed.reason) == (RecognitionStatus.FAILED, 'the accelerator is gone')
+    assert (served.status, served.text) == (RecognitionStatus.DONE, 'back')
+
+
+@pytest.mark.parametrize('guards', [{'head': 2, 'tail': 1}, {'head': 1, 'tail': 0}],
+                         ids=['overtaken', 'unfinished'])
+def test_a_segment_that_is_not_whole_is_asked_for_again(open_active, guards):
+    world = open_active({'text': 'never'})
+    world.segments.say(9, 2, SAMPLES, **guards)
+    torn = answered(world)
+    assert (torn.segment, torn.attempt) == (9, 2)
+    assert torn.status is RecognitionStatus.TORN
+    assert not torn.text
+
+
+def test_a_worker_offers_what_it_can_take(open_active):
+    world = open_active({'text': 'x'}, capacity=3)
+    world.spin_until(lambda: world.statuses and world.statuses[-1].active, 'an offer')
+    offer = world.statuses[-1]
+    assert (offer.worker, offer.capacity, offer.longest) == (WORKER, 3, 480_000)
+    assert len(offer.recogniser) == 32
+    assert any(offer.recogniser)
+    assert offer.incarnation == world.node.incarnation
+
+
+def test_who_comes_late_gets_the_offer(open_active):
+    world = open_active()
+    world.spin_until(lambda: world.statuses and world.statuses[-1].active, 'an offer')
+    late = world.listen(
+        msg.WorkerStatus, names.WORKERS, conversions.read_worker, names.LATCHED_QOS)
+    world.spin_until(lambda: late, 'the newest offer')
+    assert late[0].active
+
+
+def test_an_inactive_worker_answers_what_it_has_begun_and_drops_the_rest(open_active):
+    world = open_active({'text': 'slow', 'delay_s': 0.5}, capacity=3)
+    world.spin_until(lambda: world.statuses and world.statuses[-1].active, 'an offer')
+    for segment in (1, 2):
+        world.segments.say(segment, 1, SAMPLES)
+    world.spin_until(lambda: world.node.working_s() > 0, 'work')
+    assert world.transit(Transition.DEACTIVATE)
+    world.spin_until(lambda: not world.statuses[-1].active, 'the end of the offer')
+    assert answered(world).segment == 1
+    assert world.transit(Transition.ACTIVATE)
+    world.segments.say(3, 1, SAMPLES)
+    assert answered(world, 2).segment == 3
+
+
+def test_a_worker_that_is_cleaned_up_can_be_configured_again(open_active):
+    world = open_active({'text': 'one'}, {'text': 'two'})
+    world.segments.say(1, 1, SAMPLES)
+    assert answered(world).text == 'one'
+    assert world.transit(Transition.DEACTIVATE, Transition.CLEANUP)
+    world.bring_up()
+    world.spin_until(lambda: world.segments.matched == 1, 'a worker that listens')
+    world.segments.say(2, 1, SAMPLES)
+    # Its script begins anew.
+    assert answered(world, 2).text == 'one'
+
+
+def test_a_script_that_cannot_be_read_fails_and_is_tried_again(open_worker, tmp_path, capfd):
+    world = open_worker({'text': 'there'})
+    script = tmp_path / 'script.yaml'
+    content = script.read_text()
+    script.write_text('answers: nothing')
+    assert not world.transit(Transition.CONFIGURE)
+    assert world.node.state is State.UNCONFIGURED
+    assert f'script {script}: answers: expected a list' in capfd.readouterr().err
+    script.write_text(content)
+    world.bring_up()
+    world.spin_until(lambda: world.segments.matched, 'a worker that listens')
+    world.segments.say(1, 1, SAMPLES)
+    assert answered(world).text == 'there'
+
+
+def test_memory_is_released_in_every_state(open_worker):
+    world = open_worker({'text': 'still here'})
+    service = f'{WORKER}/release_memory'
+    assert world.call(srv.ReleaseMemory, service).before > 0
+    world.bring_up()
+    world.spin_until(lambda: world.segments.matched, 'a worker that listens')
+    assert world.call(srv.ReleaseMemory, service).after > 0
+    world.segments.say(1, 1, SAMPLES)
+    assert answered(world).text == 'still here'
+
+
+def test_a_heartbeat_says_how_long_the_running_segment_takes(open_active):
+    world = open_active({'text': 'slow', 'delay_s': 1.2})
+    working = world.listen(
+        msg.Heartbeat, names.HEARTBEATS, lambda view: float(view['working']), names.CONTROL_QOS)
+    world.segments.say(1, 1, SAMPLES)
+    world.spin_until(lambda: any(seconds > 0 for seconds in working), 'a heartbeat at work')
+    answered(world)
+    seen = len(working)
+    world.spin_until(lambda: len(working) > seen, 'a heartbeat after it')
+    assert working[-1] == 0.0
