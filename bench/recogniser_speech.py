@@ -1,0 +1,122 @@
+"""Utterances of people, with what they said, and the word error rate against it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xlerobot_asr_opt.core.audio import Resampler
+from xlerobot_asr_opt.core.segmenter import Begin, Cutting, End, Segmenter, Split
+from xlerobot_asr_opt.core.vad import SileroDetector
+from xlerobot_asr_opt.models.layout import asset_path
+from xlerobot_asr_opt.records import SAMPLE_RATE
+from xlerobot_asr_opt.sources.file import AudioFile
+
+SHORTEST_S, LONGEST_S = 2.0, 6.0
+PAUSE_S = 0.2
+
+TWO_CITIES = (
+    (2.0, 'it was the best of times'), (3.8, 'it was the worst of times'),
+    (5.7, 'it was the age of wisdom'), (7.5, 'it was the age of foolishness'),
+    (9.6, 'it was the epoch of belief'), (11.8, 'it was the epoch of incredulity'),
+    (14.1, 'it was the season of light'), (16.0, 'it was the season of darkness'),
+    (18.1, 'it was the spring of hope'), (19.9, 'it was the winter of despair'),
+    (21.8, 'we had everything before us'), (23.4, 'we had nothing before us'),
+    (25.3, 'we were all going direct to heaven'),
+    (27.4, 'we were all going direct the other way'),
+    (29.4, 'in short'), (31.2, 'the period was so far like the present period'),
+    (34.7, 'that some of its noisiest authorities insisted on its being received'),
+    (39.4, 'for good or for evil in the superlative degree of comparison only'),
+)
+"""Charles Dickens, A Tale of Two Cities (1859), and when each phrase is in mid-air [s]."""
+
+NUMBERS = dict(zip('0123456789', (
+    'zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'), strict=True))
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """int16[n] at SAMPLE_RATE, and the words that were said."""
+
+    samples: np.ndarray
+    words: list[str]
+
+    @property
+    def seconds(self):
+        return len(self.samples) / SAMPLE_RATE
+
+
+def two_cities():
+    """Cut the demo's recording at its pauses: every run of phrases that lasts 2 to 6 s.
+
+    The segments that ingest makes of it by default are among them, sample for sample.
+    """
+    samples = read(asset_path('two_cities'))
+    pieces = cut(samples)
+    runs = [(begin, end) for first, (begin, _) in enumerate(pieces) for _, end in pieces[first:]]
+    return [
+        Utterance(samples[begin:end], words(' '.join(
+            text for at, text in TWO_CITIES if begin <= at * SAMPLE_RATE < end)))
+        for begin, end in runs if usable(end - begin)]
+
+
+def from_folder(folder, texts):
+    """Read the recordings of a folder whose text is known.
+
+    Args:
+        folder: WAV files, in folders of their own or not.
+        texts: a file with a line ``name: text`` for each, the name without its ending.
+    """
+    said = dict(re.findall(r'^([^\s;:]+):[ \t]*(.+)$', texts.read_text(), re.MULTILINE))
+    found = []
+    for path in sorted(Path(folder).rglob('*.wav')):
+        text = said.get(path.relative_to(folder).with_suffix('').as_posix(), '')
+        # Brackets and the like tell of noises, and of words that are not said as written.
+        if text and not re.search(r'[\[(<*#]', text):
+            samples = read(path)
+            if usable(len(samples)):
+                found.append(Utterance(samples, words(text)))
+    return found
+
+
+def read(path):
+    """Read a recording as int16[n] at SAMPLE_RATE, by ingest's own resampler."""
+    file = AudioFile(path)
+    resampler = Resampler(file.rate, file.channels)
+    pieces = [resampler.push(chunk.samples).copy() for chunk in file.chunks('', 0)]
+    return np.concatenate([*pieces, resampler.flush()])
+
+
+def cut(samples):
+    """Cut a recording as ingest does, at shorter pauses; return (begin, end) of each piece."""
+    cutting = Cutting(hangover=round(PAUSE_S * SAMPLE_RATE), longest=int(LONGEST_S * SAMPLE_RATE))
+    segmenter = Segmenter(cutting, SileroDetector(asset_path('silero-vad')).track())
+    pieces, begin = [], 0
+    for event in segmenter.push(samples) + segmenter.finish():
+        if isinstance(event, (Split, End)):
+            pieces.append((begin, event.at))
+        if isinstance(event, (Begin, Split)):
+            begin = event.at
+    return pieces
+
+
+def usable(samples):
+    """Tell whether so many samples are an utterance of 2 to 6 s."""
+    return SHORTEST_S <= samples / SAMPLE_RATE <= LONGEST_S
+
+
+def words(text):
+    """Split a text into words that can be compared: lower case, no marks, digits spelled out."""
+    text = re.sub(r'\d', lambda digit: f' {NUMBERS[digit[0]]} ', text.lower())
+    return re.findall(r"[a-z]+(?:'[a-z]+)*", text)
+
+
+def errors(said, heard):
+    """Count the words to replace, leave out or put in (Levenshtein)."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(said, 1):
+        last, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
+    return row[-1]
