@@ -4,6 +4,7 @@ Both are spun by the executor that the nodes have as processes, in the test's ow
 happens but while a test waits for something.
 """
 
+import itertools
 import json
 import os
 import time
@@ -18,8 +19,7 @@ from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 
 PATIENCE_S = 20.0
-# Two runs of the tests at a time do not hear each other.
-NAMESPACE = f'/test_{os.getpid()}'
+_numbers = itertools.count()
 
 
 class Voice:
@@ -42,16 +42,17 @@ class World:
     """A node under test, and a node beside it.
 
     Attributes:
+        namespace: of both. Two runs of the tests at a time do not hear each other, nor does a test
+            the one before it, which discovery forgets late.
         player: the node beside it.
         node: the node under test, once it is started.
         executor: spins both.
     """
 
-    namespace = NAMESPACE
-
-    def __init__(self):
+    def __init__(self, namespace):
+        self.namespace = namespace
         self.player = Node(
-            'player', namespace=NAMESPACE, use_global_arguments=False, enable_rosout=False,
+            'player', namespace=namespace, use_global_arguments=False, enable_rosout=False,
             start_parameter_services=False)
         self.executor = DirectExecutor()
         self.executor.add_node(self.player)
@@ -147,7 +148,8 @@ def open_world(request, monkeypatch, tmp_path):
     opened = []
 
     def open_world(*remaps, node='*', **parameters):
-        arguments = ['--ros-args', '-r', f'__ns:={NAMESPACE}']
+        namespace = f'/test_{os.getpid()}_{next(_numbers)}'
+        arguments = ['--ros-args', '-r', f'__ns:={namespace}']
         for remap in remaps:
             arguments += ['-r', remap]
         if parameters:
@@ -158,7 +160,7 @@ def open_world(request, monkeypatch, tmp_path):
         rclpy.init(
             args=arguments, domain_id=request.module.DOMAIN,
             signal_handler_options=rclpy.SignalHandlerOptions.NO)
-        opened.append(World())
+        opened.append(World(namespace))
         return opened[-1]
 
     yield open_world

@@ -84,6 +84,7 @@ class ManagedNode:
     state: State = State.UNKNOWN
     since: float = 0.0
     asked: float = float('-inf')
+    reached: float = float('-inf')
     transition: Transition = Transition.CONFIGURE
     doubts: int = 0
     incarnation: int | None = None

@@ -53,6 +53,9 @@ GRACE = 1.0
 """Time for a process to leave a trace of where it hangs, before it is ended [s]."""
 WINDOW = 600.0
 """Failures older than this are forgiven [s]."""
+LEFT_AFTER = 1.0
+"""Time without a node's services after which it counts as gone: discovery now and then loses
+sight of a service for a moment [s]."""
 STALL = 1.0
 """A supervisor that was not called for this long was held up itself, and blames nobody [s]."""
 
@@ -249,12 +252,14 @@ class Supervisor:
                 node.asked = now
                 yield Ask(node.name)
         elif node.phase is Phase.RESTING:
-            if node.name not in reachable:
+            if node.name in reachable:
+                node.reached = now
+                if now >= node.retry:
+                    yield from self._step(node, now)
+            elif now - max(node.reached, node.since) > LEFT_AFTER:
                 node.retire(now)
                 node.enter(Phase.UNKNOWN, now)
                 self._report(logging.WARNING, f'{node.name} has left')
-            elif now >= node.retry:
-                yield from self._step(node, now)
 
     def _step(self, node: ManagedNode, now: float) -> Iterator[Action]:
         if node.state is State.FINALIZED and self._goal not in (State.UNKNOWN, State.FINALIZED):
@@ -371,6 +376,7 @@ class Supervisor:
         if gap > STALL:
             for node in self._nodes.values():
                 node.moved += gap
+                node.reached += gap
 
     def _notice_goal(self, now: float) -> None:
         if not self._reached and not self.missing(self._goal):
