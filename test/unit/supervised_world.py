@@ -68,6 +68,7 @@ class World:
         now: the clock [s].
         processes: of each node; None: it does not run.
         respawn: wait of the launcher before it replaces a process [s]; None: it does not.
+        silence: before the first heartbeat of a process, the least [s].
         local: whether the supervisor can see that a process has ended.
         takes: duration of a node's transition [s]; else it is over at once.
         refuses: how often a node still refuses a transition.
@@ -84,6 +85,7 @@ class World:
         self._hidden: dict[str, float] = {}
         self._respawns: dict[str, float] = {}
         self.respawn: float | None = 0.5
+        self.silence = 0.1
         self.local = True
         self.takes: dict[tuple[str, Transition], float] = {}
         self.refuses: Counter[tuple[str, Transition]] = Counter()
@@ -115,7 +117,7 @@ class World:
     def start(self, name: str) -> Process:
         """A launcher, or a person, starts a process, whether or not there is one."""
         number = next(self._numbers)
-        process = Process(10**9 + number, 100 + number, self.now + 0.1 * (1 + number % 4))
+        process = Process(10**9 + number, 100 + number, self.now + self.silence * (1 + number % 4))
         self.processes[name] = process
         self._respawns.pop(name, None)
         return process

@@ -1161,7 +1161,8 @@ def test_whatever_happens_each_is_active_or_given_up_in_the_end(faults, restarts
     world = World(restarts=restarts, restart_backoff=0.25, transition_timeout=8.0,
                   work_timeout=6.0, heartbeat_timeout=2.0)
     world.local = local
-    # Before they are heard, they have no process that could be ended: see UNHEARD.
+    # Before it is heard, a node has no process that could be ended: see UNHEARD.
+    world.silence = 0.0
     world.wait(1.0)
     world.command(ACTIVE)
     watch = Watch(world)
