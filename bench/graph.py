@@ -154,9 +154,11 @@ def chunk_s(samples, recording):
 def own_cost(published, received, transcript):
     """Time from the publication of the chunk that ended the utterance, less recognition [ms]."""
     latency = transcript.latency
-    recognition = (latency.features + latency.encode + latency.decode) / 1e3
-    # That chunk is the newest one before the recognition began: chunks come a tenth of a second
-    # apart, the graph's own cost is far below that.
+    recognition = latency.features + latency.encode + latency.decode
+    # What was over before the endpoint has not delayed anything.
+    recognition = max(0.0, recognition - latency.ahead) / 1e3
+    # That chunk is the newest one before the rest: chunks come a tenth of a second apart, the
+    # graph's own cost is far below that.
     ended = published[bisect.bisect_left(published, received - recognition) - 1]
     return (received - ended - recognition) * 1e3
 

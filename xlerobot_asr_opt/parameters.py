@@ -173,6 +173,9 @@ class SchedulerParameters:
         5.0, 'How long transcripts of a stream are held back for a segment that is not announced.',
         unit='s', low=0.1, high=600.0)
     use_cache: bool = parameter(True, 'Ask the cache before a worker is granted.')
+    look_ahead: bool = parameter(
+        True, 'Recognise speech as soon as its speaker pauses, before the endpoint, while a '
+        'worker is idle; if he goes on, that work was vain.')
 
 
 @dataclass(frozen=True)

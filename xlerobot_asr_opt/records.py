@@ -63,6 +63,8 @@ class Flag(enum.IntFlag):
     """Found in the store after ingest was restarted."""
     INTERRUPTED = 4
     """The stream ended, or ingest died, in mid-speech."""
+    PROVISIONAL = 8
+    """Of tickets alone: the speaker pauses, and this will be a segment if he does not go on."""
 
 
 class StreamState(enum.IntEnum):
@@ -132,6 +134,11 @@ class Ticket:
     missing_chunks: int = 0
     budget_s: float = 0.0
     ingest_latency_ms: float = 0.0
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it foretells a segment that nobody has to answer for."""
+        return Flag.PROVISIONAL in self.flags
 
     @property
     def end_ns(self) -> int:
@@ -211,6 +218,7 @@ class Latency:
     features: float = 0.0
     encode: float = 0.0
     decode: float = 0.0
+    ahead: float = 0.0
     total: float = 0.0
 
 

@@ -57,12 +57,16 @@ class Players:
             msg.SchedulerStatus, names.SCHEDULER, conversions.write_scheduler, names.LATCHED_QOS)
         self.transcripts = world.player.create_publisher(
             msg.Transcript, names.TRANSCRIPT, names.TRANSCRIPT_QOS)
-        self.tickets = world.listen(
-            msg.SpeechTicket, names.TICKETS, conversions.read_ticket, names.CONTROL_QOS)
+        self.tickets, self.previews = [], []
+        world.listen(msg.SpeechTicket, names.TICKETS, self._on_ticket, names.CONTROL_QOS)
         self.segments = world.listen(
             msg.SpeechSegment, names.segments(WORKER), np.copy, names.SEGMENTS_QOS)
         self.statuses = {}
         world.listen(msg.StreamStatus, names.STREAMS, self._on_status, names.STREAMS_QOS)
+
+    def _on_ticket(self, view):
+        ticket = conversions.read_ticket(view)
+        (self.previews if ticket.provisional else self.tickets).append(ticket)
 
     def _on_status(self, view):
         self.statuses[conversions.read_text(view['stream'])] = view.copy()
@@ -178,6 +182,20 @@ def test_a_topic_is_heard_and_a_repeated_grant_is_served(begin, clause):
     again = players.grant(ticket, attempt=2)
     assert np.array_equal(first['samples'], again['samples'])
     assert int(again['head']) != int(first['head'])
+
+
+def test_a_pause_is_foretold_and_can_be_granted(begin, clause):
+    players = begin(source='topic')
+    Speaker(players, clause).say()
+    ticket = players.heard()
+    preview = players.previews[-1]
+    assert (preview.stream, preview.length, preview.digest) == (
+        ticket.stream, ticket.length, ticket.digest)
+    assert preview.segment != ticket.segment
+    segment = players.grant(preview)
+    assert int(segment['segment']) == preview.segment
+    samples = segment['samples'][:int(segment['length'])]
+    assert hashlib.blake2b(samples.tobytes(), digest_size=32).digest() == ticket.digest
 
 
 def test_a_best_effort_publisher_is_heard(begin, clause, capfd):

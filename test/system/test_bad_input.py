@@ -162,7 +162,7 @@ def test_of_two_publishers_the_first_is_understood(talk):
         talk.until(lambda: talk.of('both'), 'a transcript')
     assert [one.text for one in talk.of('both')] == [talk.text]
     talk.said('both: ', 'a second publisher uses the name of this stream; the first one is kept')
-    assert talk.status('both').duplicated > 0
+    talk.until(lambda: talk.status('both').duplicated, 'the strange chunks to be counted')
 
 
 # Files

@@ -7,10 +7,12 @@ says so.
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 from xlerobot_asr_opt.core.dispatch import Dispatcher, LookUp, Publish, Send, Settle, Store
 from xlerobot_asr_opt.parameters import SchedulerParameters
 from xlerobot_asr_opt.records import (
+    Flag,
     Grant,
     Recognition,
     RecognitionStatus,
@@ -52,6 +54,7 @@ class World:
         self.dispatcher = Dispatcher(SchedulerParameters(**parameters), lambda: self.now)
         self._tickets: dict[int, Ticket] = {}
         self._sequences: dict[str, int] = {}
+        self._previews = itertools.count(1)
 
     # What a test has happen
 
@@ -77,6 +80,15 @@ class World:
             length=fields.pop('length', 16_000), digest=digest(samples or f'{segment}'), **fields)
         self._tickets[segment] = self.kept[segment] = ticket
         self.carry_out(self.dispatcher.on_ticket(ticket))
+        return segment
+
+    def pause(self, stream: str = 'a', samples: str = '', **fields) -> int:
+        """Ingest foretells a segment; returns the identity that this has until it is announced."""
+        segment = next(self._previews)
+        self.carry_out(self.dispatcher.on_ticket(Ticket(
+            segment=segment, stream=stream, sequence=self._sequences.get(stream, 0),
+            oldest_kept=0, begin_ns=0, length=fields.pop('length', 16_000),
+            digest=digest(samples or f'preview {segment}'), flags=Flag.PROVISIONAL, **fields)))
         return segment
 
     def count_from(self, sequence: int, stream: str = 'a') -> None:

@@ -53,6 +53,7 @@ class Dispatching(RuleBasedStateMachine):
         self.workers: dict[str, FakeWorker] = {}
         self.delivered = 0
         self.texts: dict[int, str] = {}
+        self.foretold: dict[int, str] = {}
         self.budgets: dict[int, float] = {}
 
     # Ingest
@@ -63,6 +64,12 @@ class Dispatching(RuleBasedStateMachine):
         segment = self.world.speak(stream, samples, budget_s=budget, priority=priority)
         self.texts[segment] = samples or f'{segment}'
         self.budgets[segment] = budget or math.inf
+
+    @rule(stream=STREAMS, samples=SAMPLES)
+    def pause(self, stream, samples):
+        """Perhaps what is said ends like this, perhaps not."""
+        preview = self.world.pause(stream, samples)
+        self.foretold[preview] = samples or f'preview {preview}'
 
     @precondition(lambda self: self.world.transcripts)
     @rule(data=st.data())
@@ -130,7 +137,8 @@ class Dispatching(RuleBasedStateMachine):
             self.reply(grant, how)
 
     def reply(self, grant: Grant, how: RecognitionStatus) -> None:
-        text = self.texts[grant.segment] if how is RecognitionStatus.DONE else ''
+        texts = self.texts | self.foretold
+        text = texts[grant.segment] if how is RecognitionStatus.DONE else ''
         self.world.answer(grant, text, status=how, reason='as drawn')
 
     def busy(self) -> list[FakeWorker]:
@@ -221,6 +229,7 @@ class Dispatching(RuleBasedStateMachine):
         self.streams_are_in_order()
         assert world.kept == {}
         assert world.statistics.open == world.statistics.waiting == 0
+        assert world.statistics.ahead_used <= world.statistics.ahead
         for value in world.values.values():
             from_json(value)
 

@@ -143,6 +143,32 @@ def test_a_split_goes_on_behind_the_cut(store):
     assert store.samples(second.segment).tolist() == [*samples[32_000:], *samples[:100]]
 
 
+def test_a_preview_is_read_until_its_segment_is_released(store):
+    samples = sound(20_000)
+    segment = store.open('a', 5_000, language='en', priority=3)
+    store.append(segment, samples[:12_000])
+    preview = store.preview(segment, 10_000)
+    assert (preview.flags, preview.length, preview.language) == (Flag.PROVISIONAL, 10_000, 'en')
+    assert preview.digest == hashlib.blake2b(samples[:10_000].tobytes(), digest_size=32).digest()
+    assert store.ticket(preview.segment) == preview
+    store.append(segment, samples[12_000:])
+    ticket = store.seal(segment)
+    assert [kept.segment for kept in store.tickets()] == [ticket.segment]
+    np.testing.assert_array_equal(store.samples(preview.segment), samples[:10_000])
+    store.release(ticket.segment)
+    with pytest.raises(StoreError, match='is not kept'):
+        store.samples(preview.segment)
+
+
+def test_a_segment_that_ends_earlier_takes_its_preview_back(store):
+    segment = store.open('a', 0)
+    store.append(segment, sound(20_000))
+    preview = store.preview(segment, 15_000)
+    store.seal(segment, 10_000)
+    with pytest.raises(StoreError, match='is not kept'):
+        store.samples(preview.segment)
+
+
 def test_segments_are_30_s_at_most(store):
     segment = store.open('a', 0)
     store.append(segment, sound(LONGEST))
@@ -220,6 +246,19 @@ def test_identities_are_never_given_twice(path, store):
     store.close()
     store.__init__(path, SMALL)
     assert keep(store, sound(10)).segment != before
+
+
+def test_a_preview_does_not_outlive_its_process(path, store):
+    segment = store.open('a', 0)
+    store.append(segment, sound(20_000))
+    preview = store.preview(segment, 15_000)
+    store.close()
+    store.__init__(path, SMALL)
+    (found,) = store.tickets()
+    assert (found.length, found.segment != preview.segment) == (20_000, True)
+    with pytest.raises(StoreError, match='is not kept'):
+        store.samples(preview.segment)
+    assert keep(store, sound(10)).segment != preview.segment
 
 
 def test_an_old_count_of_identities_is_put_right(path, store):
@@ -613,6 +652,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = SegmentStore(self.directory / 'a.store', SMALL)
         self.room = self.store.room_samples
         self.opened, self.sealed, self.count = [], {}, 0
+        self.shown, self.entries = {}, {}
 
     @rule(stream=st.sampled_from('ab'))
     def open(self, stream):
@@ -642,15 +682,35 @@ class StoreMachine(RuleBasedStateMachine):
         self.opened.append((segment, content))
 
     @rule(which=st.integers(0, 9), part=st.floats(0.01, 1))
+    def preview(self, which, part):
+        if not self.opened:
+            return
+        segment, content = self.opened[which % len(self.opened)]
+        if content.size:
+            content = content[:max(1, int(content.size * part))]
+            ticket = self.store.preview(segment, content.size)
+            assert ticket.segment not in self.sealed | self.shown
+            self.shown[ticket.segment] = segment.entry, content
+
+    def withdraw(self, entry, longest=0):
+        """What is shown of an entry beyond this length is not there any more."""
+        self.shown = {name: (owner, content) for name, (owner, content) in self.shown.items()
+                      if owner != entry or content.size <= longest}
+
+    @rule(which=st.integers(0, 9), part=st.floats(0.01, 1))
     def seal(self, which, part):
         if not self.opened:
             return
         segment, content = self.opened.pop(which % len(self.opened))
         if content.size:
             content = content[:max(1, int(content.size * part))]
-            self.sealed[self.store.seal(segment, content.size).segment] = content
+            ticket = self.store.seal(segment, content.size)
+            assert ticket.digest == hashlib.blake2b(content, digest_size=32).digest()
+            self.sealed[ticket.segment] = content
+            self.entries[ticket.segment] = segment.entry
         else:
             self.store.discard(segment)
+        self.withdraw(segment.entry, content.size)
 
     @rule(which=st.integers(0, 9), part=st.floats(0.01, 0.99))
     def split(self, which, part):
@@ -666,6 +726,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert self.store.room_samples < content.size - at
             return
         self.sealed[ticket.segment] = content[:at]
+        self.entries[ticket.segment] = segment.entry
+        self.withdraw(segment.entry, at)
         self.opened[which % len(self.opened)] = (rest, content[at:])
 
     @rule(which=st.integers(0, 9))
@@ -673,6 +735,7 @@ class StoreMachine(RuleBasedStateMachine):
         if self.opened:
             segment, _ = self.opened.pop(which % len(self.opened))
             self.store.discard(segment)
+            self.withdraw(segment.entry)
 
     @rule(which=st.integers(0, 9))
     def release(self, which):
@@ -680,6 +743,7 @@ class StoreMachine(RuleBasedStateMachine):
             ticket = sorted(self.sealed)[which % len(self.sealed)]
             assert self.store.release(ticket)
             del self.sealed[ticket]
+            self.withdraw(self.entries.pop(ticket, None))
 
     @rule()
     def restart(self):
@@ -692,7 +756,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert sorted(content.tobytes() for content in samples.values()) == sorted(left)
         assert all(ticket.flags == FOUND for ticket in recovered.values())
         self.sealed |= samples
-        self.opened = []
+        self.opened, self.shown = [], {}
 
     @invariant()
     def keeps_what_it_should(self):
@@ -703,6 +767,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert np.array_equal(self.store.samples(ticket.segment), self.sealed[ticket.segment])
             sequences.setdefault(ticket.stream, []).append(ticket.sequence)
             assert ticket.oldest_kept == sequences[ticket.stream][0]
+        for name, (_, content) in self.shown.items():
+            assert np.array_equal(self.store.samples(name), content)
         for of_stream in sequences.values():
             assert of_stream == sorted(set(of_stream))
 

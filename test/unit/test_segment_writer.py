@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from full_store import fill
 
 from xlerobot_asr_opt.core.segment_store import BLOCK, SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request, SegmentWriter
-from xlerobot_asr_opt.core.segmenter import Audio, Begin, Click, End, Split
+from xlerobot_asr_opt.core.segmenter import Audio, Begin, Click, End, Pause, Split
 from xlerobot_asr_opt.records import Flag
 
 SIZE = 2 << 20
@@ -49,6 +51,32 @@ def test_an_utterance_becomes_a_ticket_when_it_ends(store):
     assert ticket.ingest_latency_ms == 12.5
     np.testing.assert_array_equal(store.samples(ticket.segment), samples[:3500])
     assert (writer.segments, writer.clicks, writer.dropped) == (1, 0, 0)
+
+
+def test_a_pause_foretells_the_segment_that_ends_with_it(store):
+    writer = made(store, language='en', priority=2)
+    samples = sound(4000)
+    assert not writer.write([Begin(8000), Audio(samples), Pause(8000 + 3500)])
+    preview = writer.preview
+    assert preview.provisional
+    np.testing.assert_array_equal(store.samples(preview.segment), samples[:3500])
+    (ticket,) = writer.write([End(8000 + 3500, interrupted=False)])
+    assert writer.preview is None
+    assert preview.segment != ticket.segment
+    for name in ('stream', 'sequence', 'begin_ns', 'length', 'digest', 'language', 'priority'):
+        assert getattr(preview, name) == getattr(ticket, name)
+    assert not ticket.provisional
+
+
+def test_speech_that_goes_on_is_another_segment_than_was_foretold(store, writer):
+    samples = sound(4000)
+    writer.write([Begin(0), Audio(samples[:2000]), Pause(1500)])
+    early = writer.preview
+    writer.write([Audio(samples[2000:]), Pause(3800)])
+    assert writer.preview.digest != early.digest
+    (ticket,) = writer.write([End(3800, interrupted=False)])
+    assert ticket.digest == hashlib.blake2b(samples[:3800].tobytes(), digest_size=32).digest()
+    np.testing.assert_array_equal(store.samples(early.segment), samples[:1500])
 
 
 def test_speech_that_is_cut_off_is_flagged(writer):

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_speech import SILENCE, SPEECH, ScriptedTrack
 
-from xlerobot_asr_opt.core.segmenter import Audio, Begin, Click, Cutting, End, Segmenter, Split
+from xlerobot_asr_opt.core.segmenter import (
+    Audio,
+    Begin,
+    Click,
+    Cutting,
+    End,
+    Pause,
+    Segmenter,
+    Split,
+)
 from xlerobot_asr_opt.core.vad import WINDOW
 
 CUTTING = Cutting(
@@ -27,6 +36,7 @@ class Cut:
     split: bool = False
     interrupted: bool = False
     samples: list[int] = field(default_factory=list)
+    foretold: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -51,6 +61,9 @@ def follow(events):
             running.samples = running.samples[:at]
             cuts.segments.append(running)
             running = rest
+        elif isinstance(event, Pause):
+            assert running.begin < event.at <= running.begin + len(running.samples)
+            running.foretold.append(event.at)
         elif isinstance(event, End):
             running.end, running.interrupted = event.at, event.interrupted
             running.samples = running.samples[:event.at - running.begin]
@@ -120,6 +133,32 @@ def test_pre_roll_does_not_reach_into_the_segment_before():
 def test_a_pause_of_the_hangover_ends_an_utterance(pause, segments):
     script = windows((5, False), (5, True), (pause, False), (5, True), (10, False))
     assert len(cut(script, noise(len(script))).segments) == segments
+
+
+def test_the_end_is_foretold_once_the_tail_is_there():
+    segmenter = Segmenter(CUTTING, ScriptedTrack(windows((5, True), (8, False))))
+    assert not any(isinstance(event, Pause) for event in segmenter.push(noise(11)))
+    assert segmenter.push(noise(1))[-1] == Pause(5 * WINDOW + 3200)
+    end = segmenter.push(noise(1))[-1]
+    assert end == End(5 * WINDOW + 3200, interrupted=False)
+
+
+def test_each_pause_foretells_an_end_and_the_last_one_is_right():
+    script = windows((5, True), (7, False), (3, True), (6, False), (2, True), (20, False))
+    (segment,) = cut(script, noise(len(script))).segments
+    assert segment.foretold == [5 * WINDOW + 3200, segment.end]
+    assert segment.end == 23 * WINDOW + 3200
+
+
+def test_a_click_foretells_nothing():
+    cuts = cut(windows((5, False), (1, True), (10, False)), noise(16))
+    assert cuts.clicks[0].foretold == []
+
+
+def test_a_hangover_as_short_as_the_tail_foretells_nothing():
+    cutting = Cutting(hangover=3 * WINDOW, longest=64 * WINDOW)
+    (segment,) = cut(windows((5, True), (9, False)), noise(14), cutting).segments
+    assert segment.foretold == []
 
 
 @pytest.mark.parametrize(('length', 'clicks'), [(1, 1), (2, 0)])

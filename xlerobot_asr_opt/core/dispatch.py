@@ -8,7 +8,9 @@ through in a test.
 A ticket becomes an open segment. Open segments with equal samples and language share one job: it
 asks the cache, waits in line, is granted to a worker, and granted again if that comes to nothing.
 What becomes of the job becomes of each of its segments; it is published when the segment's turn in
-its stream has come. docs/scheduling.md has the rules and the reasons.
+its stream has come. A provisional ticket begins a job without a segment, if a worker is idle: the
+segment that is announced a moment later, with the same samples, joins it. docs/scheduling.md has
+the rules and the reasons.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING
 from xlerobot_asr_opt.core.cache_values import cache_key, from_json, to_json
 from xlerobot_asr_opt.core.dispatch_records import (
     Action,
+    Answer,
     DispatchStatistics,
     Job,
     JobState,
@@ -80,6 +83,9 @@ SETTLED_REMEMBERED = 10_000
 STREAMS_REMEMBERED = 10_000
 """Idle streams whose place and worker are remembered."""
 
+AHEAD_S = 5.0
+"""How long an answer that was made ahead waits for its segment: longer than any hangover [s]."""
+
 SPARED = 5
 """Grants of a job that may come to nothing by nobody's fault before it counts as a failure."""
 
@@ -102,6 +108,7 @@ class Dispatcher:
         self._settled: OrderedDict[int, TranscriptStatus] = OrderedDict()
         self._outcomes = dict.fromkeys(TranscriptStatus, 0)
         self._admitted = self._granted = self._regranted = self._cache_hits = self._shared = 0
+        self._ahead = self._ahead_used = 0
         self._jobs_made = 0
         self._forget()
 
@@ -116,14 +123,17 @@ class Dispatcher:
         self._job_of_grant: dict[int, Job] = {}
         self._lookups: OrderedDict[int, Job] = OrderedDict()
         self._leases: OrderedDict[tuple[int, int], Lease] = OrderedDict()
+        self._answered: OrderedDict[Job, float] = OrderedDict()
         self._waiting = 0
 
     # Inputs
 
     def on_ticket(self, ticket: Ticket) -> list[Action]:
-        """Ingest announced a segment, for the first time or again."""
+        """Ingest announced a segment, for the first time or again, or foretold one."""
         now = self._begin()
-        if ticket.segment in self._settled:
+        if ticket.provisional:
+            self._foresee(ticket, now)
+        elif ticket.segment in self._settled:
             outcome = self._settled[ticket.segment]
             self._actions.append(Settle(Acknowledgement(ticket.segment, outcome)))
             order = self._order(ticket)
@@ -152,8 +162,7 @@ class Dispatcher:
             if recognition is None:
                 self._wait(job, now)
             else:
-                self._cache_hits += len(job.members)
-                self._answer(job, recognition, now, cache=level)
+                self._answer(job, Answer(recognition, now, cache=level), now)
         return self._end(now)
 
     def on_worker(self, status: WorkerStatus) -> list[Action]:
@@ -202,6 +211,7 @@ class Dispatcher:
             self._line_up_again(now)
         self._time_out_lookups(now)
         self._time_out_leases(now)
+        self._time_out_answers(now)
         self._time_out_streams(now)
         return self._end(now)
 
@@ -238,6 +248,8 @@ class Dispatcher:
             regranted=self._regranted,
             cache_hits=self._cache_hits,
             shared=self._shared,
+            ahead=self._ahead,
+            ahead_used=self._ahead_used,
         )
 
     # Around every input
@@ -273,8 +285,8 @@ class Dispatcher:
         if deadline < math.inf:
             heapq.heappush(self._deadlines, (deadline, ticket.segment))
         job = self._jobs.get((ticket.digest, ticket.language))
-        running = job is not None and job.state is JobState.GRANTED
-        if not running and self._waiting >= self._parameters.waiting:
+        placed = job is not None and not job.state.waits
+        if not placed and self._waiting >= self._parameters.waiting:
             self._decide(segment, refused(
                 f'{self._waiting} segments wait already, allowed are {self._parameters.waiting}; '
                 'add workers or lower the load'), now)
@@ -296,17 +308,36 @@ class Dispatcher:
         return order
 
     def _begin_job(self, segment: OpenSegment, now: float) -> None:
-        ticket = segment.ticket
+        job = self._make_job(segment.ticket, segment.deadline)
+        self._add_member(job, segment)
+        self._start(job, now)
+
+    def _foresee(self, ticket: Ticket, now: float) -> None:
+        """Begin what a segment will probably want, if that keeps nobody else waiting."""
+        if (self._parameters.look_ahead and (ticket.digest, ticket.language) not in self._jobs
+                and self._has_leisure(ticket.length)):
+            self._ahead += 1
+            self._start(self._make_job(ticket, math.inf, preview=ticket.segment), now)
+
+    def _has_leisure(self, length: int) -> bool:
+        return not self._line and self._pool.is_idle(length)
+
+    def _make_job(self, ticket: Ticket, deadline: float, preview: int = 0) -> Job:
         self._jobs_made += 1
         job = Job((ticket.digest, ticket.language), self._jobs_made, ticket.length,
-                  ticket.priority, segment.deadline)
+                  ticket.priority, deadline, preview)
         self._jobs[job.key] = job
-        self._add_member(job, segment)
+        return job
+
+    def _start(self, job: Job, now: float) -> None:
         if not self._ask(job, now):
             self._wait(job, now)
 
     def _join(self, job: Job, segment: OpenSegment, now: float) -> None:
         self._add_member(job, segment)
+        if job.answer is not None:
+            self._give(job, job.answer, now)
+            return
         urgency = (min(job.priority, segment.ticket.priority), min(job.deadline, segment.deadline))
         if urgency != (job.priority, job.deadline):
             waits = job in self._line
@@ -320,7 +351,7 @@ class Dispatcher:
     def _add_member(self, job: Job, segment: OpenSegment) -> None:
         job.members[segment.ticket.segment] = segment
         segment.job = job
-        self._waiting += job.state is not JobState.GRANTED
+        self._waiting += job.state.waits
 
     def _remove_member(self, segment: OpenSegment) -> None:
         job = segment.job
@@ -328,13 +359,12 @@ class Dispatcher:
             return
         segment.job = None
         del job.members[segment.ticket.segment]
-        self._waiting -= job.state is not JobState.GRANTED
-        if not job.members and job.state is not JobState.GRANTED:
+        self._waiting -= job.state.waits
+        if not job.members and job.state.waits:
             self._end_job(job)
 
     def _move(self, job: Job, state: JobState) -> None:
-        change = (state is not JobState.GRANTED) - (job.state is not JobState.GRANTED)
-        self._waiting += change * len(job.members)
+        self._waiting += (state.waits - job.state.waits) * len(job.members)
         job.state = state
 
     def _end_job(self, job: Job) -> None:
@@ -342,6 +372,7 @@ class Dispatcher:
         if job.question is not None:
             self._lookups.pop(job.question, None)
         self._jobs.pop(job.key)
+        self._answered.pop(job, None)
         for lease in job.leases:
             self._job_of_grant.pop(lease.grant.segment, None)
         job.lease = None
@@ -353,11 +384,10 @@ class Dispatcher:
         recogniser = self._pool.recogniser
         if job.question is not None or not self._parameters.use_cache or recogniser is None:
             return False
-        segment = next(iter(job.members))
         self._move(job, JobState.LOOKUP)
-        job.question, job.looked_up = segment, (now, math.inf)
-        self._lookups[segment] = job
-        self._actions.append(LookUp(segment, cache_key(job.key[0], recogniser, job.key[1])))
+        job.question, job.looked_up = job.name, (now, math.inf)
+        self._lookups[job.name] = job
+        self._actions.append(LookUp(job.name, cache_key(job.key[0], recogniser, job.key[1])))
         return True
 
     def _time_out_lookups(self, now: float) -> None:
@@ -372,6 +402,9 @@ class Dispatcher:
     # The line and the workers
 
     def _wait(self, job: Job, now: float) -> None:
+        if not job.members and not self._has_leisure(job.length):
+            self._end_job(job)
+            return
         longest = self._pool.longest
         if longest is not None and job.length > longest:
             self._reject(job, f'the segment has {job.length / SAMPLE_RATE:.1f} s, the workers '
@@ -388,8 +421,8 @@ class Dispatcher:
         """Grant as long as somebody waits and somebody has credit for it."""
         while self._line and self._pool.has_credit:
             for job in self._line.heads():
-                favourite = next(iter(job.members.values())).order.worker
-                worker = self._pool.choose(job, favourite)
+                segment = next(iter(job.members.values()), None)
+                worker = self._pool.choose(job, segment.order.worker if segment else '')
                 if worker is not None:
                     break
             else:
@@ -399,16 +432,16 @@ class Dispatcher:
                 self._grant(job, worker, now)
 
     def _grant(self, job: Job, worker: Worker, now: float) -> None:
-        number, segment = next(iter(job.members.items()))
-        grant = Grant(number, len(job.leases) + 1, worker.name)
+        grant = Grant(job.name, len(job.leases) + 1, worker.name)
         lease = Lease(job, worker, grant, now, worker.status.recogniser)
         self._move(job, JobState.GRANTED)
         job.lease = lease
         job.leases.append(lease)
         worker.leases[lease] = None
-        self._leases[number, grant.attempt] = lease
-        self._job_of_grant[number] = job
-        segment.order.worker = worker.name
+        self._leases[grant.segment, grant.attempt] = lease
+        self._job_of_grant[grant.segment] = job
+        if job.members:
+            job.members[grant.segment].order.worker = worker.name
         self._granted += 1
         self._regranted += grant.attempt > 1
         self._actions.append(Send(grant))
@@ -464,21 +497,41 @@ class Dispatcher:
                       if lease.grant.segment == recognition.segment
                       and lease.grant.attempt == recognition.attempt
                       and lease.worker.name == recognition.worker), None)
-        self._answer(job, recognition, now, lease=lease)
+        self._answer(job, Answer(recognition, now, lease=lease), now)
         if lease is not None and self._parameters.use_cache:
             key = cache_key(job.key[0], lease.recogniser, job.key[1])
             self._actions.append(Store(key, to_json(recognition)))
 
-    def _answer(self, job: Job, recognition: Recognition, now: float, *,
-                cache: str = '', lease: Lease | None = None) -> None:
+    def _answer(self, job: Job, answer: Answer, now: float) -> None:
+        """Give a job's answer to all who wait for it, or keep it for who will."""
+        if job.members or not job.preview:
+            self._give(job, answer, now)
+        else:
+            self._move(job, JobState.ANSWERED)
+            job.answer, job.lease = answer, None
+            self._answered[job] = now
+
+    def _give(self, job: Job, answer: Answer, now: float) -> None:
         """Give all who wait for a job its answer, each with its own times."""
+        recognition = answer.recognition
+        made_for = job.name if recognition.segment == job.preview else recognition.segment
+        self._cache_hits += len(job.members) if answer.cache else 0
+        self._ahead_used += job.preview > 0
         for segment in list(job.members.values()):
-            own = not cache and segment.ticket.segment == recognition.segment
-            stages = _stages(segment, job, lease if own else None, recognition, now)
-            level = cache or ('none' if own else 'shared')
+            own = not answer.cache and segment.ticket.segment == made_for
+            stages = _stages(segment, job, answer, own=own)
+            level = answer.cache or ('none' if own else 'shared')
             self._shared += level == 'shared'
             self._decide(segment, answered(recognition, level, len(job.leases), stages), now)
         self._finish(job)
+
+    def _time_out_answers(self, now: float) -> None:
+        """Let go of what was done ahead in vain: somebody went on speaking."""
+        while self._answered:
+            job, since = next(iter(self._answered.items()))
+            if now - since < AHEAD_S:
+                return
+            self._end_job(job)
 
     def _reject(self, job: Job, reason: str, now: float) -> None:
         for segment in list(job.members.values()):
@@ -541,9 +594,10 @@ class Dispatcher:
         self._actions.append(Settle(Acknowledgement(ticket.segment, outcome.status)))
 
 
-def _stages(segment: OpenSegment, job: Job, lease: Lease | None, recognition: Recognition,
-            now: float) -> Latency:
+def _stages(segment: OpenSegment, job: Job, answer: Answer, *, own: bool) -> Latency:
     """Where the time of one segment went; without a grant of its own it only waited."""
+    recognition, now = answer.recognition, answer.at
+    lease = answer.lease if own else None
     begin, end = job.looked_up
     cache = max(0.0, min(end, now) - max(begin, segment.received))
     until = now if lease is None else lease.granted
@@ -557,7 +611,8 @@ def _stages(segment: OpenSegment, job: Job, lease: Lease | None, recognition: Re
         wait=recognition.wait_ms,
         features=recognition.features_ms,
         encode=recognition.encode_ms,
-        decode=recognition.decode_ms)
+        decode=recognition.decode_ms,
+        ahead=1e3 * max(0.0, min(segment.received, now) - until))
 
 
 def _read(value: str | None, segment: int) -> Recognition | None:

@@ -10,10 +10,17 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.outcomes import Outcome
     from xlerobot_asr_opt.core.stream_order import StreamOrder
     from xlerobot_asr_opt.core.worker_pool import Worker
-    from xlerobot_asr_opt.records import Acknowledgement, Grant, Ticket, Transcript
+    from xlerobot_asr_opt.records import (
+        Acknowledgement,
+        Grant,
+        Recognition,
+        Ticket,
+        Transcript,
+    )
 
 __all__ = [
     'Action',
+    'Answer',
     'DispatchStatistics',
     'Job',
     'JobState',
@@ -92,6 +99,25 @@ class DispatchStatistics:
     regranted: int
     cache_hits: int
     shared: int
+    ahead: int
+    ahead_used: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a job came to.
+
+    Attributes:
+        recognition: from a worker or the cache.
+        at: dispatcher's clock [s].
+        cache: level of the cache that gave it; empty: a worker made it.
+        lease: the grant that it answers, None for one of an earlier life and for the cache.
+    """
+
+    recognition: Recognition
+    at: float
+    cache: str = ''
+    lease: Lease | None = None
 
 
 @dataclass(eq=False)
@@ -130,6 +156,13 @@ class JobState(enum.Enum):
     """In the queue."""
     GRANTED = enum.auto()
     """A worker has it."""
+    ANSWERED = enum.auto()
+    """It was done ahead: its answer waits for a segment."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether a worker is still to be found."""
+        return self in (JobState.LOOKUP, JobState.WAITING)
 
 
 @dataclass(eq=False)
@@ -162,7 +195,9 @@ class Job:
         priority: of the most urgent member, 0 is first.
         deadline: of the most urgent member [s], or inf.
         state: see JobState.
-        members: the segments that wait for the answer, by number; none: all were withdrawn.
+        preview: the provisional segment that it was begun for; 0: an announced one.
+        members: the segments that wait for the answer, by number; none: all were withdrawn, or
+            none is announced yet.
         question: the segment that the cache was asked for; None: not asked yet.
         looked_up: begin and end of the cache lookup, empty without one [s].
         lease: the grant whose answer is waited for.
@@ -171,6 +206,7 @@ class Job:
         spared: grants that came to nothing by nobody's fault: samples torn on the way, or a
             worker that was deactivated.
         tried: workers that failed on it.
+        answer: once it was done ahead.
     """
 
     key: tuple[bytes, str]
@@ -178,6 +214,7 @@ class Job:
     length: int
     priority: int
     deadline: float
+    preview: int = 0
     state: JobState = JobState.WAITING
     members: dict[int, OpenSegment] = field(default_factory=dict)
     question: int | None = None
@@ -187,6 +224,12 @@ class Job:
     failures: int = 0
     spared: int = 0
     tried: frozenset[str] = frozenset()
+    answer: Answer | None = None
+
+    @property
+    def name(self) -> int:
+        """The segment by which it is looked up and granted."""
+        return next(iter(self.members), self.preview)
 
     @property
     def rank(self) -> tuple[int, float, int]:

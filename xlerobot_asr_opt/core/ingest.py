@@ -71,6 +71,7 @@ class Ingest:
             longest=round(parameters.longest * SAMPLE_RATE))
         self._streams: dict[str, Stream] = {}
         self._changed: set[str] = set()
+        self._pausing: set[str] = set()
         self._complaints = _Complaints(clock)
         self._looked_at = clock()
 
@@ -103,12 +104,20 @@ class Ingest:
         stream = self._listener(chunk.stream)
         if stream is None:
             return []
-        before = stream.state
+        before, preview = stream.state, stream.preview
         tickets = stream.take(chunk)
+        if stream.preview is not preview:
+            self._pausing.add(chunk.stream)
         if tickets or stream.state is not before:
             self._changed.add(chunk.stream)
         self._tell(stream)
         return tickets
+
+    def previews(self) -> list[Ticket]:
+        """Return provisional tickets of the pauses that have begun since this was asked last."""
+        pausing, self._pausing = self._pausing, set()
+        streams = [self._streams[name] for name in sorted(pausing) if name in self._streams]
+        return [stream.preview for stream in streams if stream.preview is not None]
 
     def refuse(self, stream: str, wrong: str) -> None:
         """Count and tell a chunk of a stream that could not be read; wrong says why."""

@@ -83,7 +83,7 @@ def transcript(ticket: Ticket, outcome: Outcome, total_ms: float) -> Transcript:
     latency = Latency(
         ingest=ticket.ingest_latency_ms, cache=stages.cache, queue=stages.queue,
         transport=stages.transport, wait=stages.wait, features=stages.features,
-        encode=stages.encode, decode=stages.decode, total=total_ms)
+        encode=stages.encode, decode=stages.decode, ahead=stages.ahead, total=total_ms)
     said = outcome.recognition or NO_ANSWER
     return Transcript(
         segment=ticket.segment, stream=ticket.stream, sequence=ticket.sequence,

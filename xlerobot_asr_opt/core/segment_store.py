@@ -89,6 +89,8 @@ class OpenSegment:
     entry: int
     blocks: list[int]
     length: int = 0
+    previewed: tuple[int, bytes] = (0, b'')
+    """Length and digest of what was shown last."""
 
 
 @dataclass
@@ -124,6 +126,7 @@ class SegmentStore:
         """
         self.damage: tuple[str, ...] = ()
         self._kept: dict[int, _Kept] = {}
+        self._previews: dict[int, _Kept] = {}
         self._by_stream: dict[str, dict[int, int]] = {}
         self._next: dict[str, int] = {}
         self._writing: dict[int, OpenSegment] = {}
@@ -188,6 +191,24 @@ class SegmentStore:
         segment.length = end
         self._length[segment.entry] = end
 
+    def preview(self, segment: OpenSegment, length: int) -> Ticket:
+        """Show the first ``length`` samples of an open segment under an identity of their own.
+
+        They can be read until the segment is released, or ends without them.
+        """
+        blocks = segment.blocks[:_blocks(length)]
+        segment.previewed = length, self._digest(blocks, length)
+        entry = self._entries[segment.entry]
+        sequence = self._next.get(segment.stream, 0)
+        ticket = Ticket(
+            segment=self._new_identity(), stream=segment.stream, sequence=sequence,
+            oldest_kept=next(iter(self._by_stream.get(segment.stream, ())), sequence),
+            begin_ns=segment.begin_ns, length=length, digest=segment.previewed[1],
+            language=entry['language'].decode(), priority=int(entry['priority']),
+            flags=Flag.PROVISIONAL)
+        self._previews[ticket.segment] = _Kept(ticket, segment.entry, blocks)
+        return ticket
+
     def seal(
         self, segment: OpenSegment, length: int | None = None, *,
         flags: Flag = Flag.NONE, missing_chunks: int = 0, latency_ms: float = 0.0,
@@ -204,7 +225,9 @@ class SegmentStore:
         length = segment.length if length is None else length
         entry = self._entries[segment.entry]
         sequence = self._next.get(segment.stream, 0)
-        digest = self._digest(segment.blocks, length)
+        shown, digest = segment.previewed
+        if shown != length:
+            digest = self._digest(segment.blocks, length)
         entry['sequence'] = sequence
         entry['sealed_length'] = length
         entry['latency_ms'] = latency_ms
@@ -214,6 +237,7 @@ class SegmentStore:
         entry['horizon'] = sequence + 1
         entry['seal_check'] = self._seal_check(segment.entry)
         self._state[segment.entry] = _SEALED
+        self._forget_previews(segment.entry, longest=length)
         surplus = segment.blocks[_blocks(length):]
         self._map.give(surplus)
         self._writing.pop(segment.entry, None)
@@ -247,6 +271,7 @@ class SegmentStore:
 
     def discard(self, segment: OpenSegment) -> None:
         """Forget a segment that is being written."""
+        self._forget_previews(segment.entry)
         self._state[segment.entry] = _FREE
         self._map.give(segment.blocks)
         self._writing.pop(segment.entry, None)
@@ -266,12 +291,13 @@ class SegmentStore:
             self._pass_horizon(kept, self._kept[next(iter(of_stream.values()))])
         else:
             del self._by_stream[kept.ticket.stream]
+        self._forget_previews(kept.entry)
         self._state[kept.entry] = _FREE
         self._map.give(kept.blocks)
         return True
 
     def samples(self, segment: int) -> npt.NDArray[np.int16]:
-        """Return the int16[n] of a sealed segment, read-only, valid until it is released.
+        """Return the int16[n] of a sealed segment or a preview, read-only, valid until released.
 
         A view of the file where the segment lies in one piece, which is the rule as long as the
         store is not nearly full; otherwise a copy.
@@ -283,12 +309,13 @@ class SegmentStore:
         return self._gather(kept.blocks, 0, kept.ticket.length)
 
     def ticket(self, segment: int) -> Ticket:
-        """Return the ticket of a sealed segment.
+        """Return the ticket of a sealed segment or a preview.
 
         Raises:
             StoreError: no such segment is kept.
         """
-        return self._refreshed(self._find(segment).ticket)
+        ticket = self._find(segment).ticket
+        return ticket if ticket.provisional else self._refreshed(ticket)
 
     def tickets(self) -> list[Ticket]:
         """List the sealed segments, oldest first."""
@@ -357,11 +384,18 @@ class SegmentStore:
             ticket, oldest_kept=next(iter(self._by_stream[ticket.stream])))
 
     def _find(self, segment: int) -> _Kept:
-        kept = self._kept.get(segment)
+        kept = self._kept.get(segment) or self._previews.get(segment)
         if kept is None:
             raise StoreError(
                 f'segment {segment:#x} is not kept: it was acknowledged, or never announced')
         return kept
+
+    def _forget_previews(self, entry: int, longest: int = 0) -> None:
+        """Forget what was shown of a segment, but for what lies within its final length."""
+        stale = [name for name, shown in self._previews.items()
+                 if shown.entry == entry and shown.ticket.length > longest]
+        for name in stale:
+            del self._previews[name]
 
     def _pass_horizon(self, released: _Kept, heir: _Kept) -> None:
         """Let the oldest kept one remember how far the stream's sequence has come."""

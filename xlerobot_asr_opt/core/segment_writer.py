@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xlerobot_asr_opt.core.segment_store import OpenSegment, SegmentStore
-from xlerobot_asr_opt.core.segmenter import Audio, Begin, Click, End, Event, Split
+from xlerobot_asr_opt.core.segmenter import Audio, Begin, Click, End, Event, Pause, Split
 from xlerobot_asr_opt.errors import StoreFullError
 from xlerobot_asr_opt.records import SAMPLE_RATE, Flag, Ticket
 
@@ -34,6 +34,8 @@ class SegmentWriter:
         segments: how many were sealed.
         clicks: how many were too short to be speech.
         dropped: how many were lost, in whole or in part, because the store was full.
+        preview: provisional ticket of the segment that is written, as it is if the newest pause is
+            its end; None: it has not paused.
         remarks: what should be told to a person, in words; the reader empties it.
     """
 
@@ -52,6 +54,7 @@ class SegmentWriter:
         self.segments = 0
         self.clicks = 0
         self.dropped = 0
+        self.preview: Ticket | None = None
         self.remarks: list[str] = []
         self._stream = stream
         self._store = store
@@ -83,6 +86,8 @@ class SegmentWriter:
             return self._append(self._segment, event.samples)
         elif isinstance(event, Split):
             return self._split(self._segment, event.at)
+        elif isinstance(event, Pause):
+            self.preview = self._store.preview(self._segment, event.at - self._begin)
         elif isinstance(event, End):
             flags = Flag.INTERRUPTED if event.interrupted else Flag.NONE
             return [self._seal(self._segment, event.at - self._begin, flags)]
@@ -94,6 +99,7 @@ class SegmentWriter:
 
     def _open(self, at: int) -> None:
         self._begin = at
+        self.preview = None
         begin_ns = self.origin_ns + at * _NS // SAMPLE_RATE
         try:
             self._segment = self._store.open(self._stream, begin_ns, **self._request._asdict())
@@ -120,11 +126,12 @@ class SegmentWriter:
             self._drop(error)
             return [self._seal(segment, length, Flag.SPLIT | Flag.INTERRUPTED)]
         self._begin = at
+        self.preview = None
         self.segments += 1
         return [ticket]
 
     def _seal(self, segment: OpenSegment, length: int, flags: Flag) -> Ticket:
-        self._segment = None
+        self._segment = self.preview = None
         self.segments += 1
         missing = self._missing_before(self._begin + length)
         return self._store.seal(
@@ -137,6 +144,6 @@ class SegmentWriter:
         return sum(missing for at, missing in passed if at >= self._begin)
 
     def _drop(self, error: StoreFullError) -> None:
-        self._segment = None
+        self._segment = self.preview = None
         self.dropped += 1
         self.remarks.append(f'speech is lost: {error}')

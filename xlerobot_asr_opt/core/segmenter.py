@@ -16,7 +16,9 @@ import numpy.typing as npt
 from xlerobot_asr_opt.core.vad import WINDOW, SpeechTrack
 from xlerobot_asr_opt.records import SAMPLE_RATE
 
-__all__ = ['Audio', 'Begin', 'Click', 'Cutting', 'End', 'Event', 'Segmenter', 'Split']
+__all__ = [
+    'Audio', 'Begin', 'Click', 'Cutting', 'End', 'Event', 'Pause', 'Segmenter', 'Split',
+]
 
 _HYSTERESIS = 0.15
 _LOWEST_RELEASE = 0.01
@@ -72,6 +74,12 @@ class Split(NamedTuple):
     at: int
 
 
+class Pause(NamedTuple):
+    """Nobody speaks: the utterance ends before this sample, unless somebody goes on."""
+
+    at: int
+
+
 class End(NamedTuple):
     """The utterance ends before this sample; Audio beyond it is dropped."""
 
@@ -83,7 +91,7 @@ class Click(NamedTuple):
     """What had begun was too short to be speech: forget it."""
 
 
-Event = Begin | Audio | Split | End | Click
+Event = Begin | Audio | Split | Pause | End | Click
 
 
 class Segmenter:
@@ -91,7 +99,8 @@ class Segmenter:
 
     Between a Begin and its End or Click lies the Audio from sample Begin.at on, without a hole;
     the last Audio may reach beyond End.at. Segments do not overlap, and none is longer than
-    Cutting.longest. Without a speech window no Begin.
+    Cutting.longest. Without a speech window no Begin. A pause as long as the tail that is kept of
+    it is told once, before it is long enough to be the end.
     """
 
     def __init__(self, cutting: Cutting, track: SpeechTrack) -> None:
@@ -163,8 +172,12 @@ class Segmenter:
         quiet = utterance.quiet and probability < cutting.threshold
         speech = not quiet and probability >= cutting.release
         events += self._take(utterance, window, speech=speech)
-        if self._position - utterance.speech_end >= cutting.hangover:
+        silence = self._position - utterance.speech_end
+        if silence >= cutting.hangover:
             events.append(self._end(utterance))
+        elif silence >= cutting.tail and not utterance.paused and not self._is_click(utterance):
+            utterance.paused = True
+            events.append(Pause(utterance.speech_end + cutting.tail))
         return events
 
     def _judge_again(self, window: npt.NDArray[np.int16], probability: float) -> list[Event]:
@@ -183,6 +196,7 @@ class Segmenter:
         utterance.quiet = not speech
         if speech:
             utterance.speech_end = self._position
+            utterance.paused = False
         return [Audio(window)]
 
     def _split(self, utterance: _Utterance) -> Split:
@@ -195,11 +209,14 @@ class Segmenter:
 
     def _end(self, utterance: _Utterance) -> Event:
         self._utterance = None
-        heard = utterance.speech_end - utterance.speech_begin
-        if heard < self._cutting.shortest and not utterance.continued:
+        if self._is_click(utterance):
             return Click()
         self._free = min(self._position, utterance.speech_end + self._cutting.tail)
         return End(self._free, interrupted=not utterance.quiet)
+
+    def _is_click(self, utterance: _Utterance) -> bool:
+        heard = utterance.speech_end - utterance.speech_begin
+        return heard < self._cutting.shortest and not utterance.continued
 
     def _remember(self, window: npt.NDArray[np.int16]) -> None:
         keep = self._cutting.pre_roll
@@ -214,6 +231,7 @@ class _Utterance:
         speech_begin: first sample of the first speech window.
         speech_end: end of the last speech window.
         quiet: the newest window was silence.
+        paused: the pause that runs was told.
         continued: it was split before.
     """
 
@@ -222,6 +240,7 @@ class _Utterance:
         self.speech_begin = speech_begin
         self.speech_end = speech_begin
         self.quiet = False
+        self.paused = False
         self.continued = False
         self._end = speech_begin
         self._energies: deque[int] = deque(maxlen=search // _FRAME + _SMOOTHED)

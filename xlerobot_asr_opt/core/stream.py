@@ -80,6 +80,11 @@ class Stream:
         return self._stretch is None and not self._continuity.holding
 
     @property
+    def preview(self) -> Ticket | None:
+        """Foretells the segment that there will be if the newest pause is its end."""
+        return self._writer.preview
+
+    @property
     def dropped(self) -> int:
         """How many of its utterances were lost, in whole or in part, as the store had no room."""
         return self._writer.dropped

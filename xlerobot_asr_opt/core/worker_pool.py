@@ -97,6 +97,11 @@ class WorkerPool:
         """Whether any worker can take a segment."""
         return any(worker.credit > 0 for worker in self._workers.values())
 
+    def is_idle(self, length: int) -> bool:
+        """Whether a worker that takes this length [samples] has nothing to do."""
+        return any(not worker.leases and worker.status.capacity > 0
+                   and worker.status.longest >= length for worker in self._workers.values())
+
     def limit(self, length: int) -> int:
         """The shortest ``longest`` that takes this length; 0 if nobody does [samples]."""
         at = bisect.bisect_left(self._limits, length)

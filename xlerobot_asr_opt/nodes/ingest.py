@@ -157,7 +157,7 @@ class IngestNode(ManagedNode):
         return [ticket.segment for ticket in tickets], self._ingest.dropped(stream)
 
     def _announce(self, tickets: Iterable[Ticket]) -> None:
-        for ticket in tickets:
+        for ticket in (*tickets, *self._ingest.previews()):
             with self._tickets.loan() as view:
                 conversions.write_ticket(view, ticket)
 
