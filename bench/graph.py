@@ -2,11 +2,12 @@
 
     python bench/graph.py [--utterances 40] [--starts 5] [--json FILE]
 
-Latency: a recording is cut into utterances and published, chunk by chunk in real time, by this
-process; taken is the time from the publication of the chunk that ends an utterance to the
-reception of its transcript, less the recogniser's time (features, encoder, decoder). Start: from
-the start of the first process to every node active, with a cached model. Memory: proportional set
-size (PSS) of each process after the utterances.
+Latency: utterances of 2 to 6 s, cut out of a recording at its pauses, are published by this
+process, chunk by chunk in real time; taken is the time from the publication of the chunk that ends
+an utterance to the reception of its transcript, less what the recogniser (features, encoder,
+decoder) took after that chunk: what it did before has delayed nothing. Start: from the start of
+the first process to every node active, with a cached model. Memory: proportional set size (PSS) of
+each process after the utterances.
 """
 
 import argparse
@@ -19,21 +20,20 @@ from pathlib import Path
 import numpy as np
 import psutil
 import rclpy
+import recogniser_speech
 import report
 
 from xlerobot_asr_interfaces.msg import AudioChunk, Latency, Transcript
 from xlerobot_asr_opt.cli.graph import Graph
-from xlerobot_asr_opt.models.layout import asset_path
 from xlerobot_asr_opt.processes import GraphArguments
-from xlerobot_asr_opt.records import Chunk
+from xlerobot_asr_opt.records import CHUNK_CAPACITY, SAMPLE_RATE, Chunk
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import write_chunk
 from xlerobot_asr_opt.ros.executor import DirectExecutor
 from xlerobot_asr_opt.ros.loans import LoanedPublisher
-from xlerobot_asr_opt.sources.file import AudioFile
 
-SPEECH_S = 2.0
 PAUSE_S = 1.5
+CHUNK_S = CHUNK_CAPACITY / SAMPLE_RATE
 NAMESPACE = 'asr_bench'
 GOALS = {'own cost p50': 3.0, 'own cost p95': 10.0, 'start': 4.0, 'memory': 500.0}
 
@@ -111,14 +111,14 @@ class Speaker:
         while not condition() and (left := deadline - time.monotonic()) > 0.0:
             self.executor.spin_once(timeout_sec=left)
 
-    def speak(self, pieces, rate, channels):
+    def speak(self, pieces):
         """Publish every piece when its last sample would have been spoken."""
         self.spin_until(lambda: self.publisher.matched, time.monotonic() + 10.0)
         due = time.monotonic()
         for sequence, samples in enumerate(pieces):
-            due += samples.size / rate / channels
+            due += CHUNK_S
             self.spin_until(lambda: False, due)
-            chunk = Chunk('bench', sequence, int(due * 1e9), rate, channels, samples)
+            chunk = Chunk('bench', sequence, int(due * 1e9), SAMPLE_RATE, 1, samples)
             self.published.append(time.monotonic())
             with self.publisher.loan() as view:
                 write_chunk(view, chunk)
@@ -126,29 +126,21 @@ class Speaker:
 
 def own_costs(count):
     """Publish utterances; return the graph's own cost of each [ms], and the transcripts."""
-    recording = AudioFile(asset_path('two_cities'))
-    chunks = [chunk.samples.copy() for chunk in recording.chunks('bench', 0)]
-    pause = [np.zeros_like(chunks[0])] * round(PAUSE_S / chunk_s(chunks[0], recording))
-    per_utterance = round(SPEECH_S / chunk_s(chunks[0], recording))
-    utterances = [chunks[at:at + per_utterance] for at in range(0, len(chunks), per_utterance)]
+    utterances = [spoken.samples for spoken in recogniser_speech.two_cities()]
     pieces = []
     for index in range(count):
         # A further round is quieter, so that its samples are new and no cache answers.
         gain = 0.98 ** (index // len(utterances))
-        speech = utterances[index % len(utterances)]
-        pieces += [*((samples * gain).astype(np.int16) for samples in speech), *pause]
+        speech = (utterances[index % len(utterances)] * gain).astype(np.int16)
+        silence = round(PAUSE_S * SAMPLE_RATE) + -speech.size % CHUNK_CAPACITY
+        pieces.extend(np.pad(speech, (0, silence)).reshape(-1, CHUNK_CAPACITY))
     rclpy.init()
     speaker = Speaker()
-    speaker.speak(pieces, recording.rate, recording.channels)
+    speaker.speak(pieces)
     speaker.node.destroy_node()
     rclpy.shutdown()
     return [own_cost(speaker.published, *one) for one in speaker.received], [
         transcript for _, transcript in speaker.received]
-
-
-def chunk_s(samples, recording):
-    """Length of one chunk [s]."""
-    return samples.size / recording.rate / recording.channels
 
 
 def own_cost(published, received, transcript):
