@@ -1,6 +1,7 @@
 """What all managed nodes have: heartbeats, and transitions that say what failed."""
 
 import os
+import time
 
 import pytest
 
@@ -10,7 +11,12 @@ from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import CacheParameters
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_text
-from xlerobot_asr_opt.ros.managed import ManagedNode
+from xlerobot_asr_opt.ros.managed import (
+    GREETING_PERIOD_S,
+    GREETINGS,
+    HEARTBEAT_PERIOD_S,
+    ManagedNode,
+)
 
 DOMAIN = 48
 
@@ -53,6 +59,16 @@ def test_heartbeats_count_and_tell_the_state(world):
     assert beats[0]['state'] == State.UNCONFIGURED
     world.bring_up()
     world.spin_until(lambda: beats[-1]['state'] == State.ACTIVE, 'the heartbeat of the new state')
+
+
+def test_the_first_heartbeats_come_quickly_once_somebody_listens(world):
+    late = time.monotonic() + 2 * GREETINGS * GREETING_PERIOD_S
+    world.spin_until(lambda: time.monotonic() > late, 'time to pass')
+    times = world.listen(
+        msg.Heartbeat, names.HEARTBEATS, lambda _: time.monotonic(), names.CONTROL_QOS)
+    world.spin_until(lambda: len(times) >= GREETINGS + 2, 'the first heartbeats')
+    assert times[GREETINGS - 1] - times[0] < 2 * GREETINGS * GREETING_PERIOD_S
+    assert times[-1] - times[-3] > HEARTBEAT_PERIOD_S / 2
 
 
 def test_an_error_that_was_foreseen_fails_the_transition_and_undoes_it(world, capfd):

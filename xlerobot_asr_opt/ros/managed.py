@@ -24,6 +24,10 @@ from xlerobot_asr_opt.ros.timers import steady_timer
 __all__ = ['ManagedNode']
 
 HEARTBEAT_PERIOD_S = 0.5
+GREETING_PERIOD_S = 0.05
+"""Between the first heartbeats: the manager takes no step of a node that it has not heard."""
+GREETINGS = 10
+"""More than one: whom this side has found may not have found this side yet."""
 
 
 class ManagedNode(LifecycleNode):
@@ -51,6 +55,8 @@ class ManagedNode(LifecycleNode):
         self._turns = 0
         self._heartbeats = LoanedPublisher(self, Heartbeat, names.HEARTBEATS, names.CONTROL_QOS)
         steady_timer(self, HEARTBEAT_PERIOD_S, self._beat)
+        self._greetings = 0
+        self._greeting = steady_timer(self, GREETING_PERIOD_S, self._greet)
         self.create_service(ReleaseMemory, names.RELEASE_MEMORY, self._release_memory)
 
     def configure(self) -> None:
@@ -114,6 +120,14 @@ class ManagedNode(LifecycleNode):
         self.state = reached
         self._beat()
         return TransitionCallbackReturn.SUCCESS
+
+    def _greet(self) -> None:
+        """Beat quickly at first, as soon as somebody listens."""
+        if self._heartbeats.matched:
+            self._beat()
+            self._greetings += 1
+            if self._greetings == GREETINGS:
+                self._greeting.cancel()
 
     def _beat(self) -> None:
         self._turns += 1
