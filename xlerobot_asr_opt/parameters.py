@@ -235,7 +235,7 @@ class ManagerParameters:
         unit='s', low=1.0, high=600.0)
     heartbeat_timeout: float = parameter(
         4.0, 'A node whose progress counter stands still for this long is hung.',
-        unit='s', low=0.5, high=600.0)
+        unit='s', low=2.0, high=600.0)
     work_timeout: float = parameter(
         30.0, 'A piece of work that takes longer than this is hung.',
         unit='s', low=1.0, high=3600.0)
