@@ -68,8 +68,10 @@ class World:
         now: the clock [s].
         processes: of each node; None: it does not run.
         respawn: wait of the launcher before it replaces a process [s]; None: it does not.
-        silence: before the first heartbeat of a process, the least [s].
+        silence: before the first heartbeat of a process, the least [s]; a real one beats as soon
+            as somebody listens.
         local: whether the supervisor can see that a process has ended.
+        reach: whether a signal gets to where it is sent.
         takes: duration of a node's transition [s]; else it is over at once.
         refuses: how often a node still refuses a transition.
         hangs_in: transitions that never end.
@@ -78,15 +80,16 @@ class World:
     """
 
     def __init__(self, states: dict[str, State] | None = None, absent: tuple[str, ...] = (),
-                 **limits: object) -> None:
+                 silence: float = 0.0, **limits: object) -> None:
         self._turns = 0
         self._numbers = itertools.count(1)
         self._mail: list[Callable[[], None]] = []
         self._hidden: dict[str, float] = {}
         self._respawns: dict[str, float] = {}
         self.respawn: float | None = 0.5
-        self.silence = 0.1
+        self.silence = silence
         self.local = True
+        self.reach = True
         self.takes: dict[tuple[str, Transition], float] = {}
         self.refuses: Counter[tuple[str, Transition]] = Counter()
         self.hangs_in: set[tuple[str, Transition]] = set()
@@ -279,7 +282,7 @@ class World:
 
     def _kill(self, action: Kill) -> None:
         process = self.processes[action.node]
-        if process is None or process.pid != action.pid:
+        if not self.reach or process is None or process.pid != action.pid:
             return
         if not process.stubborn or action.signal is signal.SIGKILL:
             self.die(action.node)

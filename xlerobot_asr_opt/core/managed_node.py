@@ -1,17 +1,18 @@
-"""One managed node as its supervisor sees it, and the words between supervisor and shell."""
+"""A managed node as its supervisor sees it, the gates, the words between supervisor and shell."""
 
 from __future__ import annotations
 
 import enum
 import signal
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 
 __all__ = [
     'REFUSED', 'Action', 'Ask', 'ChangeState', 'Heartbeat', 'Kill', 'ManagedNode', 'Phase',
-    'Report',
+    'Report', 'gate_is_open',
 ]
 
 REFUSED = 'failed: its log says why'
@@ -77,7 +78,18 @@ Action = Ask | ChangeState | Kill | Report
 
 @dataclass
 class ManagedNode:
-    """One node as the supervisor sees it; times are of its clock."""
+    """One node as the supervisor sees it; times are of its clock.
+
+    Attributes:
+        since: when the phase began.
+        asked: when its state was asked for last.
+        reached: when its services were there last.
+        incarnation: of its process; None: it was not heard, or it has ended.
+        moved: when its progress counter was other than before.
+        past: processes that it had before, and when each of them was known to be over.
+        excused: the end of its process was foreseen, and is no failure.
+        was_active: since the order of activation was kept last.
+    """
 
     name: str
     phase: Phase = Phase.UNKNOWN
@@ -94,7 +106,7 @@ class ManagedNode:
     working: float = 0.0
     past: dict[int, float] = field(default_factory=dict)
     failures: deque[float] = field(default_factory=deque)
-    blamed: bool = False
+    excused: bool = False
     retry: float = 0.0
     reason: str = ''
     was_active: bool = False
@@ -108,24 +120,38 @@ class ManagedNode:
         """Whether the node rests in one of the states."""
         return self.phase is Phase.RESTING and self.state in states
 
-    def holds(self, state: State) -> bool:
-        """Whether the node is in a state, or on its way into it or out of it."""
+    def may_hold(self, state: State, now: float, patience: float) -> bool:
+        """Whether the node may be in a state, or on its way into it or out of it.
+
+        Of one that cannot be asked this is assumed for so long, unless its process has ended.
+        """
+        if self.phase is Phase.RESTING:
+            return self.state is state
         if self.phase is Phase.CHANGING:
             return state in (self.transition.begin, self.transition.end)
-        return self.at(state)
+        has_ended = self.incarnation is None and bool(self.past)
+        return self.counts and not has_ended and now - self.since <= patience
 
     def enter(self, phase: Phase, now: float) -> None:
         """Begin a phase."""
         self.phase, self.since = phase, now
         self.doubts = 0
         if phase is Phase.UNKNOWN:
-            self.asked = float('-inf')
+            self.asked, self.working = float('-inf'), 0.0
 
     def retire(self, now: float) -> None:
         """Forget the process, not the node: a later process is another incarnation."""
         if self.incarnation is not None:
             self.past[self.incarnation] = now
         self.incarnation, self.pid, self.state = None, 0, State.UNKNOWN
+
+    def forgive(self, gap: float) -> None:
+        """Leave out of account a time in which nothing could be observed."""
+        self.since += gap
+        self.asked += gap
+        self.reached += gap
+        self.moved += gap
+        self.past = {incarnation: over + gap for incarnation, over in self.past.items()}
 
     def describe(self, now: float) -> str:
         """State and what is being done about it, in words."""
@@ -138,3 +164,38 @@ class ManagedNode:
             Phase.GIVEN_UP: 'given up',
         }[self.phase]
         return f'{text}; {self.reason}' if self.reason else text
+
+
+def gate_is_open(
+    nodes: Sequence[ManagedNode], node: ManagedNode, transition: Transition, now: float,
+    patience: float,
+) -> bool:
+    """Whether the order of the nodes lets one of them take a step.
+
+    All are configured at once, since loading a model takes its time, and activated one after the
+    other in the order given. Down, all are deactivated in reverse order before the first is
+    cleaned up, and cleaned up in the order given: a reader of loaned memory (inference) ends
+    before the writer (ingest). One that was active before passes its gate alone: the restart of
+    one stage waits for no other.
+
+    Args:
+        nodes: all, in the order of bring-up.
+        node: the one that could take the step.
+        transition: the step.
+        now: time [s].
+        patience: how long, on the way down, a node whose state is not known is waited for [s];
+            it may be in any state until its process has ended.
+    """
+    def may(others: Sequence[ManagedNode], state: State) -> bool:
+        return any(other.may_hold(state, now, patience) for other in others)
+
+    place = nodes.index(node)
+    earlier, later = nodes[:place], nodes[place + 1:]
+    if transition is Transition.ACTIVATE:
+        return node.was_active or all(
+            other.was_active or other.at(State.ACTIVE) or not other.counts for other in earlier)
+    if transition is Transition.DEACTIVATE:
+        return not may(later, State.ACTIVE)
+    if transition is Transition.CLEANUP:
+        return not may(nodes, State.ACTIVE) and not may(earlier, State.INACTIVE)
+    return True

@@ -5,7 +5,8 @@ changed(), what is wanted by command(), and decide() returns what is to be done.
 
 Each node is in one phase:
 
-    UNKNOWN   its state is asked for, again and again, until it is told
+    UNKNOWN   once its process was heard and its services are there, its state is asked for, again
+       |      and again, until it is told
        |  answered
     RESTING   in a primary state; it takes the next step towards the goal as soon as its gate is
        |  ^   open and its backoff over
@@ -15,11 +16,9 @@ Each node is in one phase:
     ENDING    its process is being ended, so that its launcher starts another: UNKNOWN again
     GIVEN_UP  too many failures within ten minutes: left alone until the next command
 
-Gates. All nodes are configured at once, since loading a model takes its time, and activated one
-after the other in the order given. Down, all are deactivated in reverse order before the first is
-cleaned up, and cleaned up in the order given: a reader of loaned memory (inference) ends before
-the writer (ingest). A node that was active before passes its gate alone: the restart of one stage
-waits for no other.
+A process that was not heard is neither asked nor changed: nobody could end it if it hung.
+
+The order of the nodes is kept by gates: see managed_node.gate_is_open().
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ from xlerobot_asr_opt.core.managed_node import (
     ManagedNode,
     Phase,
     Report,
+    gate_is_open,
 )
 from xlerobot_asr_opt.parameters import ManagerParameters
 
@@ -88,7 +88,7 @@ class Supervisor:
         self._commanded = now
         self._reached = True
         self._last = now
-        self._strangers: set[str] = set()
+        self._told: set[str | int] = set()
         self._reports: list[Report] = []
 
     @property
@@ -99,18 +99,20 @@ class Supervisor:
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do until something is heard."""
-        return self._reached and all(
-            node.phase in (Phase.RESTING, Phase.GIVEN_UP) for node in self._nodes.values())
+        resting = tuple(State) if self._goal is State.UNKNOWN else (self._goal,)
+        return all(not node.counts or node.at(*resting) for node in self._nodes.values())
 
     # What is wanted
 
     def command(self, goal: State) -> None:
         """Take every node, also those given up, to a primary state; UNKNOWN: leave them be."""
-        now = self._clock()
+        now = self._time()
         self._goal, self._commanded, self._reached = goal, now, goal is State.UNKNOWN
         for node in self._nodes.values():
             node.failures.clear()
-            node.retry, node.reason, node.was_active = now, '', False
+            node.retry, node.reason = now, ''
+            # On the way up from elsewhere the order counts; whoever is up already has kept it.
+            node.was_active = goal is State.ACTIVE and (node.was_active or node.at(State.ACTIVE))
             if node.phase is Phase.GIVEN_UP:
                 node.enter(Phase.UNKNOWN, now)
 
@@ -120,12 +122,10 @@ class Supervisor:
         missing = self.missing(self._goal)
         if not missing:
             return Outcome(success=True, message='')
-        waiting = [node for node in self._nodes.values()
-                   if node.counts and not node.at(self._goal)]
-        late = now - self._commanded > self._limits.transition_timeout
-        if not waiting or (late and all(node.phase is Phase.UNKNOWN for node in waiting)):
-            return Outcome(success=False, message='; '.join(missing))
-        return None
+        if any(node.counts and not node.at(self._goal) and not self._is_stuck(node, now)
+               for node in self._nodes.values()):
+            return None
+        return Outcome(success=False, message='; '.join(missing))
 
     def missing(self, goal: State = State.ACTIVE) -> list[str]:
         """Return "name: what it is and why" of every node that is not in the state."""
@@ -141,9 +141,8 @@ class Supervisor:
         if node is None:
             self._meet(beat)
             return
-        now = self._clock()
-        if beat.incarnation in node.past:
-            self._suspect_twin(node, beat, now)
+        now = self._time()
+        if beat.incarnation in node.past and not self._is_back(node, beat, now):
             return
         if beat.incarnation != node.incarnation:
             self._welcome(node, beat, now)
@@ -155,22 +154,20 @@ class Supervisor:
 
     def answered(self, name: str, state: State) -> None:
         """Take a node's answer to Ask."""
-        node, now = self._nodes[name], self._clock()
-        if state is State.UNKNOWN:
+        node, now = self._nodes[name], self._time()
+        if state is State.UNKNOWN or node.incarnation is None:
             return
         if node.phase is Phase.UNKNOWN:
-            fell = node.state in (State.INACTIVE, State.ACTIVE) and state < node.state
-            before, node.state = node.state, state
-            node.enter(Phase.RESTING, now)
-            node.was_active |= state is State.ACTIVE
-            if fell:
+            before = node.state
+            self._rest(node, state, now)
+            if before in (State.INACTIVE, State.ACTIVE) and state < before:
                 self._fail(node, f'left {before.name.lower()} by itself')
         elif node.phase is Phase.CHANGING:
             self._resolve_doubt(node, state, now)
 
     def changed(self, name: str, transition: Transition, *, success: bool) -> None:
         """Take a node's answer to ChangeState."""
-        node, now = self._nodes[name], self._clock()
+        node, now = self._nodes[name], self._time()
         if node.phase is not Phase.CHANGING or node.transition is not transition:
             return
         if success:
@@ -191,14 +188,20 @@ class Supervisor:
             reachable: nodes whose lifecycle services are there.
             dead: nodes whose process, as in pids, is known to have ended.
         """
-        now = self._clock()
-        self._forgive_own_stall(now)
+        now = self._time()
         actions: list[Action] = []
         for node in self._nodes.values():
             if node.name in dead and node.pid:
-                self._bury(node, now)
+                self._bury(node, f'its process (pid {node.pid}) ended', now)
+            if node.name in reachable:
+                node.reached = now
+            elif node.phase is Phase.UNKNOWN:
+                # Out of sight it cannot answer, and may be gone: nobody is blamed for that.
+                node.moved = now
             actions.extend(self._watch(node, now))
-            actions.extend(self._advance(node, now, reachable))
+        # Only now, since the gate of one depends on what has become of the others.
+        for node in self._nodes.values():
+            actions.extend(self._advance(node, now, in_sight=node.name in reachable))
         self._notice_goal(now)
         reports, self._reports = self._reports, []
         return (*reports, *actions)
@@ -208,22 +211,11 @@ class Supervisor:
         if node.phase is Phase.ENDING:
             if now - node.since >= GRACE:
                 yield Kill(node.name, node.pid, signal.SIGKILL)
-                node.moved, node.working = now, 0.0
                 node.state = State.UNKNOWN
                 node.enter(Phase.UNKNOWN, now)
-            return
-        reason = self._hangs(node, now)
-        if not reason:
-            return
-        node.blamed = True
-        self._fail(node, reason)
-        if node.pid:
-            yield Kill(node.name, node.pid, signal.SIGABRT)
-            if node.phase is not Phase.GIVEN_UP:
-                node.enter(Phase.ENDING, now)
-        elif node.phase is not Phase.GIVEN_UP:
-            node.state = State.UNKNOWN
-            node.enter(Phase.UNKNOWN, now)
+        elif reason := self._hangs(node, now):
+            yield self._end(node, signal.SIGABRT, now)
+            self._fail(node, reason)
 
     def _hangs(self, node: ManagedNode, now: float) -> str:
         """Say why a process counts as hung; empty if it does not."""
@@ -233,14 +225,14 @@ class Supervisor:
             if now - node.since > limits.transition_timeout:
                 return f'{node.transition.name.lower()} took over {limits.transition_timeout:g} s'
         elif node.phase in (Phase.UNKNOWN, Phase.RESTING) and node.incarnation is not None:
-            if now - node.moved > limits.heartbeat_timeout:
+            if now - max(node.moved, node.since) > limits.heartbeat_timeout:
                 return f'no progress for {limits.heartbeat_timeout:g} s'
             if node.working > limits.work_timeout:
                 return f'one piece of work took over {limits.work_timeout:g} s'
         return ''
 
     def _advance(
-        self, node: ManagedNode, now: float, reachable: Collection[str],
+        self, node: ManagedNode, now: float, *, in_sight: bool,
     ) -> Iterator[Action]:
         """Ask what is not known, and take the next step of what rests."""
         if node.phase is Phase.CHANGING:
@@ -248,80 +240,79 @@ class Supervisor:
                 node.asked = now
                 yield Ask(node.name)
         elif node.phase is Phase.UNKNOWN:
-            if node.name in reachable and now - node.asked > ASK_INTERVAL:
+            is_heard = node.incarnation is not None
+            if is_heard and in_sight and now - node.asked > ASK_INTERVAL:
                 node.asked = now
                 yield Ask(node.name)
         elif node.phase is Phase.RESTING:
-            if node.name in reachable:
-                node.reached = now
-                if now >= node.retry:
-                    yield from self._step(node, now)
+            if in_sight and now >= node.retry:
+                yield from self._step(node, now)
             elif now - max(node.reached, node.since) > LEFT_AFTER:
-                node.retire(now)
+                node.state, node.excused = State.UNKNOWN, True
                 node.enter(Phase.UNKNOWN, now)
                 self._report(logging.WARNING, f'{node.name} has left')
 
     def _step(self, node: ManagedNode, now: float) -> Iterator[Action]:
         if node.state is State.FINALIZED and self._goal not in (State.UNKNOWN, State.FINALIZED):
             # Only another process leaves this state, and only the launcher can start one.
-            if node.pid:
-                yield Kill(node.name, node.pid, signal.SIGTERM)
-                node.blamed = True
-                node.enter(Phase.ENDING, now)
+            yield self._end(node, signal.SIGTERM, now)
             return
         transition = next_transition(node.state, self._goal)
-        if transition is not None and self._gate_is_open(node, transition):
+        if transition is not None and self._gate_is_open(node, transition, now):
             node.transition = transition
             node.enter(Phase.CHANGING, now)
             node.asked = now
             yield ChangeState(node.name, transition)
 
-    def _gate_is_open(self, node: ManagedNode, transition: Transition) -> bool:
-        nodes = list(self._nodes.values())
-        place = nodes.index(node)
-        earlier, later = nodes[:place], nodes[place + 1:]
-        if transition is Transition.ACTIVATE:
-            return node.was_active or all(
-                other.was_active or other.at(State.ACTIVE) or not other.counts
-                for other in earlier)
-        if transition is Transition.DEACTIVATE:
-            return not any(other.holds(State.ACTIVE) for other in later)
-        if transition is Transition.CLEANUP:
-            return not (any(other.holds(State.ACTIVE) for other in nodes)
-                        or any(other.holds(State.INACTIVE) for other in earlier))
-        return True
+    def _gate_is_open(self, node: ManagedNode, transition: Transition, now: float) -> bool:
+        patience = self._limits.transition_timeout
+        return gate_is_open(list(self._nodes.values()), node, transition, now, patience)
+
+    def _is_stuck(self, node: ManagedNode, now: float) -> bool:
+        """Whether a node does not answer for too long, or waits for others at its gate."""
+        if node.phase is Phase.UNKNOWN:
+            return now - max(node.since, self._commanded) > self._limits.transition_timeout
+        transition = next_transition(node.state, self._goal)
+        return (node.phase is Phase.RESTING and transition is not None
+                and not self._gate_is_open(node, transition, now))
 
     # What follows from what was observed
 
     def _welcome(self, node: ManagedNode, beat: Heartbeat, now: float) -> None:
         """A process that was not heard before."""
         if node.incarnation is not None:
-            died = not node.blamed
-            node.retire(now)
-            if node.phase is not Phase.GIVEN_UP:
-                node.enter(Phase.UNKNOWN, now)
-                if died:
-                    self._fail(node, 'its process was replaced')
-        node.incarnation, node.pid, node.blamed = beat.incarnation, beat.pid, False
-        node.progress, node.moved, node.working = beat.progress, now, beat.working
+            self._bury(node, 'its process was replaced', now)
+        node.past.pop(beat.incarnation, None)
+        node.incarnation, node.pid = beat.incarnation, beat.pid
+        node.progress, node.moved = beat.progress, now
 
-    def _bury(self, node: ManagedNode, now: float) -> None:
-        """A process that has ended."""
-        pid, blamed = node.pid, node.blamed
+    def _bury(self, node: ManagedNode, reason: str, now: float) -> None:
+        """A process that has ended, or must have."""
+        excused, node.excused = node.excused, False
         node.retire(now)
-        node.blamed = False
-        if node.phase is not Phase.GIVEN_UP:
+        if node.counts:
             node.enter(Phase.UNKNOWN, now)
-            if not blamed:
-                self._fail(node, f'its process (pid {pid}) ended')
+            if not excused:
+                self._fail(node, reason)
+
+    def _end(self, node: ManagedNode, number: signal.Signals, now: float) -> Kill:
+        """A process that is to make way for another."""
+        node.excused = True
+        node.enter(Phase.ENDING, now)
+        return Kill(node.name, node.pid, number)
+
+    def _rest(self, node: ManagedNode, state: State, now: float) -> None:
+        """A process that has told its state: it lives, whatever was thought of it."""
+        node.state, node.excused = state, False
+        node.enter(Phase.RESTING, now)
+        if self._goal in (State.ACTIVE, State.UNKNOWN):
+            node.was_active |= state is State.ACTIVE
 
     def _arrive(self, node: ManagedNode, now: float) -> None:
         """A transition that succeeded."""
-        node.state = node.transition.end
-        node.enter(Phase.RESTING, now)
-        node.moved = now
+        self._rest(node, node.transition.end, now)
         if node.state is State.ACTIVE:
-            node.was_active, node.reason = True, ''
+            node.reason = ''
         self._report(logging.INFO, f'{node.name} is {node.state.name.lower()}')
 
     def _resolve_doubt(self, node: ManagedNode, state: State, now: float) -> None:
@@ -334,23 +325,23 @@ class Supervisor:
             if node.doubts == 2:
                 node.enter(Phase.RESTING, now)
 
-    def _suspect_twin(self, node: ManagedNode, beat: Heartbeat, now: float) -> None:
-        """A process that was replaced is heard again: it lives, and there are two."""
-        if now - node.past[beat.incarnation] > STALL:
-            node.past[beat.incarnation] = float('inf')
-            self._report(
-                logging.ERROR,
+    def _is_back(self, node: ManagedNode, beat: Heartbeat, now: float) -> bool:
+        """A process that was thought to be over is heard: is it the only one?"""
+        if now - node.past[beat.incarnation] <= STALL:
+            return False  # What it said last came late.
+        if node.incarnation is not None:
+            self._report_once(
+                beat.incarnation, logging.ERROR,
                 f'two processes call themselves {node.name} (pid {beat.pid} and {node.pid}): '
                 'end one of them, or give it another namespace')
+        return node.incarnation is None
 
     def _meet(self, beat: Heartbeat) -> None:
         """A node that is not managed."""
-        if beat.node not in self._strangers:
-            self._strangers.add(beat.node)
-            self._report(
-                logging.WARNING,
-                f'{beat.node} (pid {beat.pid}) is here but not managed; managed are '
-                f'{", ".join(self._nodes)}')
+        self._report_once(
+            beat.node, logging.WARNING,
+            f'{beat.node} (pid {beat.pid}) is here but not managed; managed are '
+            f'{", ".join(self._nodes)}')
 
     def _fail(self, node: ManagedNode, reason: str, *, at_once: bool = True) -> None:
         """Count a failure, and set the time of the next attempt or give the node up."""
@@ -371,12 +362,14 @@ class Supervisor:
         self._report(
             logging.WARNING, f'{node.name}: {reason}; attempt {count} of {most} in {wait:g} s')
 
-    def _forgive_own_stall(self, now: float) -> None:
+    def _time(self) -> float:
+        """Return the time, at the begin of every call, and forgive all a stall before it."""
+        now = self._clock()
         gap, self._last = now - self._last, now
         if gap > STALL:
             for node in self._nodes.values():
-                node.moved += gap
-                node.reached += gap
+                node.forgive(gap)
+        return now
 
     def _notice_goal(self, now: float) -> None:
         if not self._reached and not self.missing(self._goal):
@@ -388,3 +381,8 @@ class Supervisor:
 
     def _report(self, level: int, text: str) -> None:
         self._reports.append(Report(level, text))
+
+    def _report_once(self, about: str | int, level: int, text: str) -> None:
+        if about not in self._told:
+            self._told.add(about)
+            self._report(level, text)
