@@ -106,6 +106,8 @@ class ManagedNode(LifecycleNode):
     def _transition(
         self, step: Callable[[], None], reached: State, undo: Callable[[], None] | None = None,
     ) -> TransitionCallbackReturn:
+        # The manager has heard it; what it still said of the old state would come late.
+        self._greeting.cancel()
         try:
             step()
         except AsrError as error:
