@@ -47,8 +47,9 @@ __all__ = ['Outcome', 'Supervisor']
 
 ASK_INTERVAL = 0.5
 """Wait for the answer to a question after its state before a node is asked again [s]."""
-DOUBT_AFTER = 2.0
-"""Time of a transition after which its node is asked, in case an answer was lost [s]."""
+DOUBT_AFTER = 0.5
+"""Time of a transition after which its node is asked: an answer that is sent before the manager's
+reader is known to the node is lost, which happens in one start of twenty [s]."""
 GRACE = 1.0
 """Time for a process to leave a trace of where it hangs, before it is ended [s]."""
 WINDOW = 600.0
