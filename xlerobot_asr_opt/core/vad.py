@@ -43,7 +43,7 @@ class SpeechDetector(Protocol):
 class SileroDetector:
     """silero-vad's ONNX graph, version 5 or 6, on one thread; one session for all streams.
 
-    A window costs about 0.07 ms of an x86 core: 0.2 % of it for each stream (docs/ingest.md).
+    A window costs 0.11 to 0.17 ms of an x86 core, half a percent of it a stream (docs/ingest.md).
     """
 
     def __init__(self, path: Path) -> None:
