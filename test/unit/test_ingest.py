@@ -290,6 +290,15 @@ def test_a_bad_stream_does_not_flood_the_log(house, caplog):
         house.now += 0.125
     assert len(caplog.messages) == 7
     assert caplog.messages[-1].endswith('(7 more like it)')
+
+
+def test_a_loss_is_told_at_once_however_much_is_said_beside_it(house, caplog):
+    bad = dataclasses.replace(chunks(UTTERANCE)[0], rate=1)
+    fill(house.store)
+    for chunk in chunks(UTTERANCE):
+        house.hear(dataclasses.replace(bad, sequence=chunk.sequence), chunk)
+        house.now += 0.01
+    assert [line for line in caplog.messages if 'speech is lost' in line]
     house.hear(dataclasses.replace(bad, stream='kitchen'))
     assert caplog.messages[-1].startswith('kitchen: chunk 0 refused')
 

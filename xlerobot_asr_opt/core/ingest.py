@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +38,8 @@ _GONE_S = 60.0
 _LOOK_S = 0.1
 """How often paused streams are looked for."""
 _TELL_S = 1.0
-"""One stream is complained of at most once in this time; what is left out is counted."""
+"""The same is said of one stream at most once in this time; what is left out is counted."""
+_NUMBER = re.compile(r'\d+')
 
 _log = logging.getLogger(__name__)
 
@@ -217,7 +221,7 @@ class Ingest:
         try:
             return self._open(Source(name, self._request()))
         except AudioError as error:
-            self._complaints.tell('', f'a chunk is not heard: {error}')
+            self._complaints.tell('', 'refused', f'a chunk is not heard: {error}')
             return None
 
     def _make_room(self) -> None:
@@ -247,9 +251,19 @@ class Ingest:
         return self._streams[name].status(self._store.kept(name))
 
     def _tell(self, stream: Stream) -> None:
+        name = stream.source.stream
         for remark in stream.remarks:
-            self._complaints.tell(stream.source.stream, f'{stream.source.stream}: {remark}')
+            # Remarks of one kind differ in their numbers alone.
+            self._complaints.tell(name, _NUMBER.sub('', remark), f'{name}: {remark}')
         stream.remarks.clear()
+
+
+@dataclass
+class _Told:
+    """When a kind of complaint was logged last, and how many were left out since."""
+
+    at: float
+    left_out: int = 0
 
 
 class _Complaints:
@@ -257,23 +271,21 @@ class _Complaints:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told_at: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
+        self._told: dict[str, dict[str, _Told]] = {}
 
     def forget(self, about: str) -> None:
         """Forget a stream that is gone."""
-        self._told_at.pop(about, None)
-        self._left_out.pop(about, None)
+        self._told.pop(about, None)
 
-    def tell(self, about: str, text: str) -> None:
-        """Log a warning, unless the same stream was complained of a moment ago."""
+    def tell(self, about: str, kind: str, text: str) -> None:
+        """Log a warning, unless one of its kind was logged of the same stream a moment ago."""
         now = self._clock()
-        if now - self._told_at.get(about, -_TELL_S) < _TELL_S:
-            self._left_out[about] = self._left_out.get(about, 0) + 1
+        told = self._told.setdefault(about, {}).setdefault(kind, _Told(-math.inf))
+        if now - told.at < _TELL_S:
+            told.left_out += 1
             return
-        self._told_at[about] = now
-        left_out = self._left_out.pop(about, 0)
-        _log.warning('%s%s', text, f' ({left_out} more like it)' if left_out else '')
+        _log.warning('%s%s', text, f' ({told.left_out} more like it)' if told.left_out else '')
+        told.at, told.left_out = now, 0
 
 
 def _check_name(stream: str) -> None:
