@@ -26,6 +26,8 @@ __all__ = ['Graph', 'command']
 
 POLL_S = 0.02
 """Interval at which a graph that starts is asked whether it is active [s]."""
+LAST_WORDS_S = 1.0
+"""How long the reason of a failure is waited for: its line may come after the news of it [s]."""
 
 
 class Graph:
@@ -147,9 +149,14 @@ class Graph:
 
     def _last_words(self, names: Iterable[str]) -> str:
         """Return what the processes wrote last, errors where there are some, one line each."""
-        lines = [line for name in names for line in self._group.tail(name)]
-        said = [line for line in lines if 'ERROR' in line or 'FATAL' in line] or lines[-5:]
-        return '\n'.join(f'  {line}' for line in said)
+        names = list(names)
+        until = time.monotonic() + LAST_WORDS_S
+        while True:
+            lines = [line for name in names for line in self._group.tail(name)]
+            said = [line for line in lines if 'ERROR' in line or 'FATAL' in line]
+            if said or time.monotonic() > until:
+                return '\n'.join(f'  {line}' for line in said or lines[-5:])
+            time.sleep(POLL_S)
 
     def _child(self, process: Process) -> Child:
         environment = dict(process.environment)
