@@ -99,7 +99,6 @@ class SegmentWriter:
 
     def _open(self, at: int) -> None:
         self._begin = at
-        self.preview = None
         begin_ns = self.origin_ns + at * _NS // SAMPLE_RATE
         try:
             self._segment = self._store.open(self._stream, begin_ns, **self._request._asdict())
