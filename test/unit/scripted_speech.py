@@ -18,8 +18,8 @@ class ScriptedTrack:
     def __init__(self, script: list[float]) -> None:
         self._script = iter(script)
 
-    def probability(self, window: npt.NDArray[np.int16]) -> float:
-        return next(self._script)
+    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
+        return [next(self._script) for _ in windows]
 
 
 class LoudnessDetector:
@@ -28,8 +28,9 @@ class LoudnessDetector:
     def track(self) -> LoudnessDetector:
         return self
 
-    def probability(self, window: npt.NDArray[np.int16]) -> float:
-        return SPEECH if np.abs(window.astype(np.int32)).mean() >= LOUD else SILENCE
+    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
+        loud = np.abs(windows.astype(np.int32)).mean(axis=1) >= LOUD
+        return np.where(loud, SPEECH, SILENCE).tolist()
 
 
 def sound(seconds: float, *, loud: bool, seed: int = 0, rate: int = 16_000) -> np.ndarray:

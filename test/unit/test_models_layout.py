@@ -16,7 +16,7 @@ from xlerobot_asr_opt.models.layout import (
     is_fetched,
     open_model,
 )
-from xlerobot_asr_opt.models.manifest import Manifest, digest_of
+from xlerobot_asr_opt.models.manifest import FORMAT, Manifest, digest_of
 from xlerobot_asr_opt.models.paths import cache_root, private_directory, state_root
 
 HEX = frozenset('0123456789abcdef')
@@ -173,8 +173,8 @@ def test_what_is_no_recogniser_is_told(tmp_path):
 @pytest.mark.parametrize(('damage', 'said'), [
     (lambda own: (own / 'manifest.json').write_text('{"format": 1'), 'cannot be read as JSON'),
     (lambda own: (own / 'manifest.json').write_bytes(b'\xff\xfe'), 'cannot be read as JSON'),
-    (lambda own: rewrite(own, lambda it: it.update(format=2)),
-     'got format 2, expected 1; fetch it again'),
+    (lambda own: rewrite(own, lambda it: it.update(format=FORMAT + 1)),
+     f'got format {FORMAT + 1}, expected {FORMAT}; fetch it again'),
     (lambda own: rewrite(own, lambda it: it.pop('files')), r'damaged \(KeyError'),
     (lambda own: rewrite(own, lambda it: it.update(files=7)), r'damaged \(AttributeError'),
     (lambda own: rewrite(own, lambda it: it['files'].update(x={})), r'damaged \(TypeError'),

@@ -33,11 +33,11 @@ def speech():
 
 
 def windows(samples):
-    return list(samples[:samples.size - samples.size % WINDOW].reshape(-1, WINDOW))
+    return samples[:samples.size - samples.size % WINDOW].reshape(-1, WINDOW)
 
 
 def probabilities(track, samples):
-    return np.array([track.probability(window) for window in windows(samples)])
+    return np.array(track.probabilities(windows(samples)))
 
 
 def between(values, begin_s, end_s):
@@ -73,7 +73,7 @@ def test_streams_know_nothing_of_each_other(detector, speech):
     for pair in itertools.zip_longest(windows(one), windows(other)):
         for track, values, window in zip(together, heard, pair, strict=True):
             if window is not None:
-                values.append(track.probability(window))
+                values.extend(track.probabilities(window[None]))
     np.testing.assert_array_equal(heard[0], probabilities(detector.track(), one))
     np.testing.assert_array_equal(heard[1], probabilities(detector.track(), other))
 
@@ -83,15 +83,23 @@ def test_a_track_remembers_the_windows_before(detector, speech):
     window = speech[at:at + WINDOW]
     follows, alone = detector.track(), detector.track()
     probabilities(follows, speech[at - 20 * WINDOW:at])
-    assert follows.probability(window) != alone.probability(window)
+    assert follows.probabilities(window[None]) != alone.probabilities(window[None])
+
+
+@pytest.mark.parametrize('at_a_time', [1, 2, 3, 4, 31])
+def test_windows_are_judged_alike_however_many_come_at_a_time(detector, speech, at_a_time):
+    track, all_of_them = detector.track(), windows(speech)
+    values = [value for first in range(0, len(all_of_them), at_a_time)
+              for value in track.probabilities(all_of_them[first:first + at_a_time])]
+    np.testing.assert_array_equal(values, probabilities(detector.track(), speech))
 
 
 def test_a_window_may_be_a_loan_that_ends(detector, speech):
-    track, loaned = detector.track(), np.empty(WINDOW, np.int16)
+    track, loaned = detector.track(), np.empty((1, WINDOW), np.int16)
     values = []
     for window in windows(speech):
         loaned[:] = window
-        values.append(track.probability(loaned))
+        values += track.probabilities(loaned)
         loaned[:] = 32767
     np.testing.assert_array_equal(values, probabilities(detector.track(), speech))
 
@@ -99,35 +107,15 @@ def test_a_window_may_be_a_loan_that_ends(detector, speech):
 # Files
 
 
-def graph(path, *inputs):
-    """Write an ONNX graph with these inputs that gives the mean of the first, and its state."""
-    shapes = {'input': [1, None], 'state': [2, 1, 128], 'sr': []}
-    types = {'sr': TensorProto.INT64}
-    nodes = [helper.make_node('ReduceMean', [inputs[0]], ['output'], axes=[1], keepdims=1),
-             helper.make_node('Identity', [inputs[-1]], ['stateN'])]
-    model = helper.make_model(
-        helper.make_graph(
-            nodes, 'g',
-            [helper.make_tensor_value_info(
-                name, types.get(name, TensorProto.FLOAT), shapes.get(name, [1, None]))
-             for name in inputs],
-            [helper.make_tensor_value_info('output', TensorProto.FLOAT, [1, 1]),
-             helper.make_tensor_value_info('stateN', TensorProto.FLOAT, None)]),
-        opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
-    onnx.save(model, path)
-    return path
-
-
-def test_a_graph_that_asks_for_no_rate_is_taken(tmp_path):
-    track = SileroDetector(graph(tmp_path / 'v.onnx', 'input', 'state')).track()
-    window = np.full(WINDOW, 16_384, np.int16)
-    assert track.probability(window) == pytest.approx(0.5 * WINDOW / (WINDOW + 64))
-    assert track.probability(window) == pytest.approx(0.5)
-
-
 def test_another_model_is_named_by_its_inputs(tmp_path):
-    with pytest.raises(ModelError, match=r"inputs \['h', 'x'\], expected input, state and sr"):
-        SileroDetector(graph(tmp_path / 'v.onnx', 'x', 'h'))
+    graph = helper.make_graph(
+        [helper.make_node('Identity', ['x'], ['y'])], 'g',
+        [helper.make_tensor_value_info('x', TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info('y', TensorProto.FLOAT, [1])])
+    onnx.save(helper.make_model(
+        graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8), tmp_path / 'v.onnx')
+    with pytest.raises(ModelError, match=r"inputs \['x'\], expected input and state"):
+        SileroDetector(tmp_path / 'v.onnx')
 
 
 def test_a_file_that_is_not_there_is_to_be_fetched(tmp_path):

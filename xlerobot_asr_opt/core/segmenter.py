@@ -55,6 +55,11 @@ class Cutting:
         """Length in front of a split in which the quietest point is looked for."""
         return min(round(_SEARCH_S * SAMPLE_RATE), self.longest // 2)
 
+    @property
+    def unsplit(self) -> int:
+        """Length up to which no sample can come to lie in the search of a split."""
+        return self.longest - self.search - 3 * WINDOW
+
 
 class Begin(NamedTuple):
     """An utterance begins at this sample of the stretch; its Audio follows."""
@@ -107,7 +112,7 @@ class Segmenter:
         self._cutting = cutting
         self._track = track
         self._rest: npt.NDArray[np.int16] = np.zeros(0, np.int16)
-        self._recent: npt.NDArray[np.int16] = np.zeros(0, np.int16)
+        self._recent: deque[npt.NDArray[np.int16]] = deque(maxlen=-(-cutting.pre_roll // WINDOW))
         self._position = 0
         self._free = 0
         self._utterance: _Utterance | None = None
@@ -124,39 +129,43 @@ class Segmenter:
 
     def push(self, samples: npt.NDArray[np.int16]) -> list[Event]:
         """Take the next int16[n]; return what they bring, in order."""
-        events: list[Event] = []
         waiting = np.concatenate((self._rest, samples)) if self._rest.size else samples
         whole = waiting.size - waiting.size % WINDOW
-        for start in range(0, whole, WINDOW):
-            events += self._judge(waiting[start:start + WINDOW])
         self._rest = waiting[whole:].copy()
-        return events
+        return self._judge(waiting[:whole].reshape(-1, WINDOW)) if whole else []
 
     def finish(self) -> list[Event]:
         """End the stretch: what has not made a whole window is judged with zeros behind it."""
         rest, self._rest = self._rest, np.zeros(0, np.int16)
-        events = self._judge(rest) if rest.size else []
+        events: list[Event] = []
+        if rest.size:
+            padded = np.pad(rest, (0, WINDOW - rest.size))
+            events = self._hear(rest, *self._track.probabilities(padded[None]))
         if self._utterance is not None:
             events.append(self._end(self._utterance))
         return events
 
-    def _judge(self, window: npt.NDArray[np.int16]) -> list[Event]:
-        padded = window if window.size == WINDOW else np.pad(window, (0, WINDOW - window.size))
-        probability = self._track.probability(padded)
+    def _judge(self, windows: npt.NDArray[np.int16]) -> list[Event]:
+        events: list[Event] = []
+        for window, probability in zip(windows, self._track.probabilities(windows), strict=True):
+            events += self._hear(window, probability)
+        return events
+
+    def _hear(self, window: npt.NDArray[np.int16], probability: float) -> list[Event]:
         if self._utterance is not None:
             return self._go_on(self._utterance, window, probability)
         if probability >= self._cutting.threshold:
             return self._begin(window)
         self._position += window.size
-        self._remember(window)
+        self._recent.append(window.copy())
         return []
 
     def _begin(self, window: npt.NDArray[np.int16]) -> list[Event]:
-        roll = min(self._cutting.pre_roll, self._recent.size, self._position - self._free,
-                   self._cutting.longest // 2)
-        before = self._recent[self._recent.size - roll:]
+        roll = min(self._cutting.pre_roll, WINDOW * len(self._recent),
+                   self._position - self._free, self._cutting.longest // 2)
+        before = [Audio(np.concatenate(self._recent)[-roll:])] if roll else []
         self._utterance = _Utterance(self._position - roll, self._position, self._cutting.search)
-        return [Begin(self._position - roll), *([Audio(before)] if roll else []),
+        return [Begin(self._position - roll), *before,
                 *self._take(self._utterance, window, speech=True)]
 
     def _go_on(
@@ -167,7 +176,7 @@ class Segmenter:
         if self._position + window.size - utterance.begin > cutting.longest:
             if self._position - utterance.speech_end >= cutting.tail:
                 # A pause has begun: a split would announce speech that may not come.
-                return [self._end(utterance), *self._judge_again(window, probability)]
+                return [self._end(utterance), *self._hear(window, probability)]
             events.append(self._split(utterance))
         quiet = utterance.quiet and probability < cutting.threshold
         speech = not quiet and probability >= cutting.release
@@ -180,19 +189,13 @@ class Segmenter:
             events.append(Pause(utterance.speech_end + cutting.tail))
         return events
 
-    def _judge_again(self, window: npt.NDArray[np.int16], probability: float) -> list[Event]:
-        if probability >= self._cutting.threshold:
-            return self._begin(window)
-        self._position += window.size
-        self._remember(window)
-        return []
-
     def _take(
         self, utterance: _Utterance, window: npt.NDArray[np.int16], *, speech: bool,
     ) -> list[Event]:
         self._position += window.size
-        self._remember(window)
-        utterance.hear(window)
+        self._recent.append(window.copy())
+        if self._position - utterance.begin > self._cutting.unsplit:
+            utterance.hear(window, self._position)
         utterance.quiet = not speech
         if speech:
             utterance.speech_end = self._position
@@ -218,10 +221,6 @@ class Segmenter:
         heard = utterance.speech_end - utterance.speech_begin
         return heard < self._cutting.shortest and not utterance.continued
 
-    def _remember(self, window: npt.NDArray[np.int16]) -> None:
-        keep = self._cutting.pre_roll
-        self._recent = np.concatenate((self._recent, window))[-keep:] if keep else self._recent
-
 
 class _Utterance:
     """What is remembered of the running utterance. Positions count in samples of the stretch.
@@ -242,14 +241,16 @@ class _Utterance:
         self.quiet = False
         self.paused = False
         self.continued = False
-        self._end = speech_begin
+        self._end = 0
         self._energies: deque[int] = deque(maxlen=search // _FRAME + _SMOOTHED)
 
-    def hear(self, window: npt.NDArray[np.int16]) -> None:
-        """Note how loud the next window is."""
+    def hear(self, window: npt.NDArray[np.int16], end: int) -> None:
+        """Note how loud the window is that ends here."""
+        if end - window.size != self._end:
+            self._energies.clear()
+        self._end = end
         whole = window[:window.size - window.size % _FRAME].astype(np.int64)
         self._energies.extend((whole.reshape(-1, _FRAME)**2).sum(axis=1).tolist())
-        self._end += window.size
 
     def quietest(self, earliest: int, latest: int) -> int:
         """Return the middle of the quietest 40 ms in a range, the last one of equals."""

@@ -11,7 +11,6 @@ import onnxruntime
 
 from xlerobot_asr_opt.core.audio import FULL_SCALE
 from xlerobot_asr_opt.errors import ModelError
-from xlerobot_asr_opt.records import SAMPLE_RATE
 
 __all__ = ['WINDOW', 'SileroDetector', 'SpeechDetector', 'SpeechTrack']
 
@@ -27,8 +26,11 @@ _STATE = (2, 1, 128)
 class SpeechTrack(Protocol):
     """Judges the windows of one stream, in order; may remember the windows before."""
 
-    def probability(self, window: npt.NDArray[np.int16]) -> float:
-        """Return how sure it is, 0 to 1, that int16[WINDOW] is speech."""
+    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
+        """Return how sure it is, 0 to 1, that each of int16[n, WINDOW] is speech; n at least 1.
+
+        The same windows give the same values, however many come at a time.
+        """
         ...
 
 
@@ -41,10 +43,7 @@ class SpeechDetector(Protocol):
 
 
 class SileroDetector:
-    """silero-vad's ONNX graph, version 5 or 6, on one thread; one session for all streams.
-
-    A window costs 0.11 to 0.17 ms of an x86 core, half a percent of it a stream (docs/ingest.md).
-    """
+    """silero-vad's graph as models/silero_onnx.py writes it, on one thread, for all streams."""
 
     def __init__(self, path: Path) -> None:
         """Load the graph.
@@ -68,34 +67,35 @@ class SileroDetector:
                 f'voice activity model: {path} is damaged or no ONNX graph ({error}); fetch it '
                 f'again with `xlerobot-asr models fetch silero-vad`') from error
         inputs = {item.name for item in self._session.get_inputs()}
-        if inputs - {'sr'} != {'input', 'state'}:
+        if inputs != {'input', 'state'}:
             raise ModelError(
-                f'voice activity model: {path} has the inputs {sorted(inputs)}, expected input, '
-                f'state and sr as in silero-vad 5 and 6')
-        self._rate = (
-            {'sr': np.array(SAMPLE_RATE, np.int64)} if 'sr' in inputs else {})
+                f'voice activity model: {path} has the inputs {sorted(inputs)}, expected input '
+                f'and state; fetch it with `xlerobot-asr models fetch silero-vad`')
 
     def track(self) -> SileroTrack:
         """Begin with a new stretch of audio."""
-        return SileroTrack(self._session, self._rate)
+        return SileroTrack(self._session)
 
 
 class SileroTrack:
     """The memory that silero-vad has of one stream."""
 
-    def __init__(self, session: Any, constants: dict[str, npt.NDArray[np.int64]]) -> None:
+    def __init__(self, session: Any) -> None:
         self._session = session
-        self._input = np.zeros((1, _CONTEXT + WINDOW), np.float32)
-        self._feed: dict[str, Any] = {
-            'input': self._input, 'state': np.zeros(_STATE, np.float32), **constants}
+        self._context: npt.NDArray[np.float32] = np.zeros(_CONTEXT, np.float32)
+        self._state = np.zeros(_STATE, np.float32)
 
-    def probability(self, window: npt.NDArray[np.int16]) -> float:
-        """Return the speech probability of int16[WINDOW], which follows the window before."""
-        line = self._input[0]
-        line[:_CONTEXT] = line[WINDOW:]
-        np.divide(window, FULL_SCALE, out=line[_CONTEXT:], dtype=np.float32)
-        output, self._feed['state'] = self._session.run(None, self._feed)
-        return float(output[0, 0])
+    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
+        """Return the speech probability of each of int16[n, WINDOW], in one run of the graph."""
+        feed = np.empty((len(windows), 1, _CONTEXT + WINDOW), np.float32)
+        rows = feed[:, 0]
+        np.divide(windows, FULL_SCALE, out=rows[:, _CONTEXT:], dtype=np.float32)
+        rows[0, :_CONTEXT] = self._context
+        rows[1:, :_CONTEXT] = rows[:-1, WINDOW:]
+        self._context = rows[-1, WINDOW:]
+        found, self._state = self._session.run(None, {'input': feed, 'state': self._state})
+        values: list[float] = found[:, 0].tolist()
+        return values
 
 
 def _onnx_errors() -> tuple[type[Exception], ...]:

@@ -10,11 +10,12 @@ from typing import Any
 from xlerobot_asr_opt.models.ctranslate2 import read
 from xlerobot_asr_opt.models.files import Dims
 from xlerobot_asr_opt.models.manifest import FileRecord, Manifest, WhisperRecord
+from xlerobot_asr_opt.models.silero_onnx import write_silero
 from xlerobot_asr_opt.models.tokens import read_json, read_special_tokens
 from xlerobot_asr_opt.models.whisper_onnx import Precision, write_decoder, write_encoder
 from xlerobot_asr_opt.models.whisper_weights import gather
 
-__all__ = ['build_files', 'build_whisper']
+__all__ = ['build_files', 'build_silero', 'build_whisper']
 
 
 def build_whisper(
@@ -53,6 +54,23 @@ def build_whisper(
         suppress_at_begin=_ids(config, 'suppress_ids_begin', weights.dims),
     )
     _write_manifest(directory, name, sources, record)
+
+
+def build_silero(source: Path, directory: Path, *, name: str, sources: Mapping[str, str]) -> None:
+    """Rebuild silero-vad as one small graph. The same source gives the same bytes.
+
+    Args:
+        source: directory with silero_vad.onnx as its authors publish it.
+        directory: an empty directory.
+        name: the asset's name.
+        sources: `package==version` to SHA-256, for the manifest.
+
+    Raises:
+        ModelError: the file is damaged or foreign.
+        OSError: a file cannot be written.
+    """
+    write_silero(source / 'silero_vad.onnx', directory / 'silero_vad.onnx')
+    _write_manifest(directory, name, sources, None)
 
 
 def build_files(source: Path, directory: Path, *, name: str, sources: Mapping[str, str]) -> None:

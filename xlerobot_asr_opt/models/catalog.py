@@ -65,7 +65,8 @@ class Asset:
 
     Attributes:
         name: the name.
-        kind: asr (a Whisper in CTranslate2's format, rebuilt), vad or recording (a file as it is).
+        kind: asr (a Whisper in CTranslate2's format, rebuilt), vad (silero's graph, rebuilt) or
+            recording (a file as it is).
         description: one line.
         license: license of the content and whose it is.
         languages: ISO 639 codes; empty for any.

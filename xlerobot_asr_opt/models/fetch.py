@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlerobot_asr_opt.errors import ModelError
-from xlerobot_asr_opt.models.build import build_files, build_whisper
+from xlerobot_asr_opt.models.build import build_files, build_silero, build_whisper
 from xlerobot_asr_opt.models.catalog import Asset, find
 from xlerobot_asr_opt.models.download import Progress, download, extract
 from xlerobot_asr_opt.models.layout import asset_directory, is_fetched
@@ -93,6 +93,8 @@ def _build(asset: Asset, partial: Path, progress: Progress) -> None:
         build_whisper(
             source, built, name=asset.name, sources=sources, multilingual=len(asset.languages) > 1
         )
+    elif asset.kind == 'vad':
+        build_silero(source, built, name=asset.name, sources=sources)
     else:
         build_files(source, built, name=asset.name, sources=sources)
     progress(f'build {asset.name}', 1, 1)

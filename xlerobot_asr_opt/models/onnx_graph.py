@@ -1,8 +1,8 @@
-"""A small writer of ONNX graphs: values are names, weights lie in a file beside the graph.
+"""A small writer of ONNX graphs: values are names, large weights lie in a file beside the graph.
 
 Written the same way every time, so that the same weights give the same bytes. Large weights lie
 page-aligned in a file of their own: onnxruntime maps that, so that a table of which few rows are
-read costs memory for those rows only.
+read costs memory for those rows only. A graph without such tables can be one file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ CONTRIB = 'com.microsoft'
 
 _OPSET = 17
 _IR_VERSION = 8
-_INLINE = 1024
+_SMALL = 1024
+"""Weights below this many bytes lie in the graph itself."""
 _PAGE = 4096
 
 Shape = list[int | str]
@@ -73,8 +74,8 @@ class Graph:
         )
         return names
 
-    def write(self, path: Path) -> Path:
-        """Write the graph to path and its large weights to path + `.data`; returns the latter.
+    def write(self, path: Path) -> None:
+        """Write the graph to path, and its large weights to path + `.data`.
 
         Raises:
             OSError: one of them cannot be written.
@@ -84,6 +85,18 @@ class Graph:
             tensors = [
                 self._tensor(name, array, data.name, file) for name, array in self._weights.items()
             ]
+        self._write(path, tensors)
+
+    def write_whole(self, path: Path) -> None:
+        """Write the graph with its weights to one file, of at most 2 GB.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._write(path, [
+            numpy_helper.from_array(array, name) for name, array in self._weights.items()])
+
+    def _write(self, path: Path, tensors: list[onnx.TensorProto]) -> None:
         graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, tensors)
         model = helper.make_model(
             graph,
@@ -92,11 +105,10 @@ class Graph:
             opset_imports=[helper.make_opsetid('', _OPSET), helper.make_opsetid(CONTRIB, 1)],
         )
         path.write_bytes(model.SerializeToString(deterministic=True))
-        return data
 
     @staticmethod
     def _tensor(name: str, array: npt.NDArray[Any], location: str, file: Any) -> onnx.TensorProto:
-        if array.nbytes < _INLINE:
+        if array.nbytes < _SMALL:
             return numpy_helper.from_array(array, name)
         file.write(bytes(-file.tell() % _PAGE))
         tensor = TensorProto(

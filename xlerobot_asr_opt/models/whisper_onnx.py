@@ -37,14 +37,14 @@ _ZERO_POINT = 128
 Floats = npt.NDArray[np.float32]
 
 
-def write_encoder(weights: Weights, path: Path, precision: Precision) -> Path:
-    """Write encoder.onnx and its weights; returns the file of weights."""
-    return _Encoder(weights, precision).build().write(path)
+def write_encoder(weights: Weights, path: Path, precision: Precision) -> None:
+    """Write encoder.onnx and its weights."""
+    _Encoder(weights, precision).build().write(path)
 
 
-def write_decoder(weights: Weights, path: Path, precision: Precision) -> Path:
-    """Write decoder.onnx and its weights; returns the file of weights."""
-    return _Decoder(weights, precision).build().write(path)
+def write_decoder(weights: Weights, path: Path, precision: Precision) -> None:
+    """Write decoder.onnx and its weights."""
+    _Decoder(weights, precision).build().write(path)
 
 
 def quantise(weight: Floats) -> tuple[npt.NDArray[np.uint8], Floats]:
