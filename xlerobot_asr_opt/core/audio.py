@@ -10,7 +10,8 @@ import soxr
 
 from xlerobot_asr_opt.records import SAMPLE_RATE
 
-__all__ = ['FULL_SCALE', 'Resampler', 'count_clipped', 'down_mix', 'is_silent', 'level_dbfs']
+__all__ = ['FULL_SCALE', 'Resampler', 'count_clipped', 'down_mix', 'is_silent', 'level_dbfs',
+           'peak']
 
 FULL_SCALE = 32768.0
 """The int16 value that counts as 1.0, 0 dBFS."""
@@ -49,10 +50,14 @@ def count_clipped(samples: npt.NDArray[np.int16]) -> int:
     return int(np.count_nonzero((samples == 32767) | (samples == -32768)))
 
 
-def is_silent(samples: npt.NDArray[np.int16]) -> bool:
-    """Tell digital silence, which a working microphone never gives: no sample beyond 1 step."""
-    return not samples.size or (
-        int(samples.max()) <= _QUIETEST_STEP and int(samples.min()) >= -_QUIETEST_STEP)
+def peak(samples: npt.NDArray[np.int16]) -> int:
+    """Return the largest magnitude, 0 to 32768; 0 for no samples."""
+    return max(int(samples.max()), -int(samples.min())) if samples.size else 0
+
+
+def is_silent(magnitude: int) -> bool:
+    """Tell by its peak digital silence, which a working microphone never gives."""
+    return magnitude <= _QUIETEST_STEP
 
 
 class Resampler:

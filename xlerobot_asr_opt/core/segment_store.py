@@ -21,6 +21,7 @@ import hashlib
 import logging
 import mmap
 import os
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ def _offset(record: np.dtype[np.void], name: str) -> int:
     return int(fields[name][1])
 
 
+_SEALING = struct.Struct('<QQdII32s')
+"""The fields from sequence to digest, written at once."""
 _HEAD = slice(_offset(_ENTRY, 'segment'), _offset(_ENTRY, 'head_check'))
 _SEAL = slice(_offset(_ENTRY, 'sequence'), _offset(_ENTRY, 'seal_check'))
 _BLOCKS = slice(_offset(_ENTRY, 'blocks'), _ENTRY.itemsize)
@@ -84,8 +87,12 @@ _log = logging.getLogger(__name__)
 class OpenSegment:
     """A segment that is being written; a handle for the store that gave it."""
 
+    segment: int
     stream: str
     begin_ns: int
+    language: str
+    priority: int
+    budget_s: float
     entry: int
     blocks: list[int]
     length: int = 0
@@ -198,14 +205,8 @@ class SegmentStore:
         """
         blocks = segment.blocks[:_blocks(length)]
         segment.previewed = length, self._digest(blocks, length)
-        entry = self._entries[segment.entry]
-        sequence = self._next.get(segment.stream, 0)
-        ticket = Ticket(
-            segment=self._new_identity(), stream=segment.stream, sequence=sequence,
-            oldest_kept=next(iter(self._by_stream.get(segment.stream, ())), sequence),
-            begin_ns=segment.begin_ns, length=length, digest=segment.previewed[1],
-            language=entry['language'].decode(), priority=int(entry['priority']),
-            flags=Flag.PROVISIONAL)
+        ticket = self._ticket(
+            segment, self._new_identity(), length, segment.previewed[1], Flag.PROVISIONAL)
         self._previews[ticket.segment] = _Kept(ticket, segment.entry, blocks)
         return ticket
 
@@ -223,25 +224,22 @@ class SegmentStore:
             latency_ms: ingest_latency_ms for the ticket.
         """
         length = segment.length if length is None else length
-        entry = self._entries[segment.entry]
-        sequence = self._next.get(segment.stream, 0)
         shown, digest = segment.previewed
         if shown != length:
             digest = self._digest(segment.blocks, length)
-        entry['sequence'] = sequence
-        entry['sealed_length'] = length
-        entry['latency_ms'] = latency_ms
-        entry['flags'] = int(flags)
-        entry['missing'] = missing_chunks
-        entry['digest'] = np.frombuffer(digest, np.uint8)
-        entry['horizon'] = sequence + 1
-        entry['seal_check'] = self._seal_check(segment.entry)
-        self._state[segment.entry] = _SEALED
-        self._forget_previews(segment.entry, longest=length)
-        surplus = segment.blocks[_blocks(length):]
-        self._map.give(surplus)
-        self._writing.pop(segment.entry, None)
-        return self._keep(segment.entry, segment.blocks[:_blocks(length)])
+        ticket = self._ticket(
+            segment, segment.segment, length, digest, flags, missing_chunks, latency_ms)
+        index = segment.entry
+        self._raw[index, _SEAL] = np.frombuffer(_SEALING.pack(
+            ticket.sequence, length, latency_ms, flags, missing_chunks, digest), np.uint8)
+        self._horizon[index] = ticket.sequence + 1
+        self._entries['seal_check'][index] = self._seal_check(index)
+        self._state[index] = _SEALED
+        self._forget_previews(index, longest=length)
+        self._map.give(segment.blocks[_blocks(length):])
+        self._writing.pop(index, None)
+        self._keep(ticket, index, segment.blocks[:_blocks(length)])
+        return ticket
 
     def split(
         self, segment: OpenSegment, at: int, *,
@@ -258,11 +256,10 @@ class SegmentStore:
         rest = self._gather(segment.blocks, at, segment.length)
         if _blocks(rest.size) > self._map.free:
             raise self._full(segment.stream)
-        old = self._entries[segment.entry]
         begin_ns = segment.begin_ns + at * 1_000_000_000 // SAMPLE_RATE
         following = self._prepare(
-            segment.stream, begin_ns, old['language'].decode(), int(old['priority']),
-            float(old['budget_s']), follows=int(old['segment']), follows_at=at)
+            segment.stream, begin_ns, segment.language, segment.priority, segment.budget_s,
+            follows=segment.segment, follows_at=at)
         self.append(following, rest)
         self._state[following.entry] = _OPEN
         ticket = self.seal(
@@ -342,9 +339,10 @@ class SegmentStore:
         except LookupError:
             raise self._full(stream) from None
         entry = self._entries[first]
+        identity = self._new_identity()
         entry['length'] = 0
         entry['horizon'] = 0
-        entry['segment'] = self._new_identity()
+        entry['segment'] = identity
         entry['follows'] = follows
         entry['follows_at'] = follows_at
         entry['begin_ns'] = begin_ns
@@ -354,7 +352,8 @@ class SegmentStore:
         entry['language'] = language.encode()
         entry['head_check'] = zlib.crc32(self._raw[first, _HEAD].data)
         entry['blocks'][0] = first
-        segment = OpenSegment(stream, begin_ns, first, [first])
+        segment = OpenSegment(
+            identity, stream, begin_ns, language, priority, budget_s, first, [first])
         self._writing[first] = segment
         return segment
 
@@ -363,21 +362,25 @@ class SegmentStore:
         self._header['count'][0] = count
         return int(self._header['origin'][0]) << 32 | count & _COUNT
 
-    def _keep(self, index: int, blocks: list[int], found: Flag = Flag.NONE) -> Ticket:
+    def _ticket(
+        self, segment: OpenSegment, identity: int, length: int, digest: bytes, flags: Flag,
+        missing_chunks: int = 0, latency_ms: float = 0.0,
+    ) -> Ticket:
+        """Announce the first ``length`` samples of an open segment as the next of its stream."""
+        sequence = self._next.get(segment.stream, 0)
+        return Ticket(
+            segment=identity, stream=segment.stream, sequence=sequence,
+            oldest_kept=next(iter(self._by_stream.get(segment.stream, ())), sequence),
+            begin_ns=segment.begin_ns, length=length, digest=digest, language=segment.language,
+            priority=segment.priority, flags=flags, missing_chunks=missing_chunks,
+            budget_s=segment.budget_s, ingest_latency_ms=latency_ms)
+
+    def _keep(self, ticket: Ticket, index: int, blocks: list[int]) -> None:
         """Note a sealed entry as kept."""
-        entry = self._entries[index]
-        ticket = Ticket(
-            segment=int(entry['segment']), stream=entry['stream'].decode(),
-            sequence=int(entry['sequence']), oldest_kept=0, begin_ns=int(entry['begin_ns']),
-            length=int(entry['sealed_length']), digest=entry['digest'].tobytes(),
-            language=entry['language'].decode(), priority=int(entry['priority']),
-            flags=Flag(int(entry['flags'])) | found, missing_chunks=int(entry['missing']),
-            budget_s=float(entry['budget_s']), ingest_latency_ms=float(entry['latency_ms']))
         self._kept[ticket.segment] = _Kept(ticket, index, blocks)
         self._by_stream.setdefault(ticket.stream, {})[ticket.sequence] = ticket.segment
-        following = max(self._next.get(ticket.stream, 0), int(entry['horizon']))
-        self._next[ticket.stream] = following
-        return self._refreshed(ticket)
+        self._next[ticket.stream] = max(
+            self._next.get(ticket.stream, 0), int(self._horizon[index]))
 
     def _refreshed(self, ticket: Ticket) -> Ticket:
         return dataclasses.replace(
@@ -399,7 +402,7 @@ class SegmentStore:
 
     def _pass_horizon(self, released: _Kept, heir: _Kept) -> None:
         """Let the oldest kept one remember how far the stream's sequence has come."""
-        horizon = self._entries['horizon']
+        horizon = self._horizon
         horizon[heir.entry] = max(horizon[heir.entry], horizon[released.entry])
 
     def _full(self, stream: str) -> StoreFullError:
@@ -476,6 +479,7 @@ class SegmentStore:
             memory, np.uint8, blocks * _ENTRY.itemsize, _PAGE).reshape(blocks, -1)
         self._state = self._entries['state']
         self._length = self._entries['length']
+        self._horizon = self._entries['horizon']
         self._data = np.frombuffer(memory, '<i2', blocks * BLOCK, _data_offset(blocks))
         self._map = BlockMap(blocks)
 
@@ -526,7 +530,19 @@ class SegmentStore:
         if self._digest(blocks, length) != entry['digest'].tobytes():
             self._map.give(blocks)
             raise _DamagedError('digest of the samples is wrong')
-        self._keep(index, blocks, Flag.RECOVERED)
+        self._keep(self._sealed_ticket(entry), index, blocks)
+
+    @staticmethod
+    def _sealed_ticket(entry: Any) -> Ticket:
+        """The ticket of an entry that an earlier life has sealed."""
+        return Ticket(
+            segment=int(entry['segment']), stream=entry['stream'].decode(),
+            sequence=int(entry['sequence']), oldest_kept=0, begin_ns=int(entry['begin_ns']),
+            length=int(entry['sealed_length']), digest=entry['digest'].tobytes(),
+            language=entry['language'].decode(), priority=int(entry['priority']),
+            flags=Flag(int(entry['flags'])) | Flag.RECOVERED,
+            missing_chunks=int(entry['missing']), budget_s=float(entry['budget_s']),
+            ingest_latency_ms=float(entry['latency_ms']))
 
     def _recover_open(self, index: int, splits: dict[int, int]) -> None:
         """Seal what was being written, as it is."""
@@ -541,7 +557,8 @@ class SegmentStore:
             length = min(length, splits[int(entry['segment'])])
             flags = Flag.RECOVERED | Flag.SPLIT
         segment = OpenSegment(
-            entry['stream'].decode(), int(entry['begin_ns']), index,
+            int(entry['segment']), entry['stream'].decode(), int(entry['begin_ns']),
+            entry['language'].decode(), int(entry['priority']), float(entry['budget_s']), index,
             self._claim(index, length), length)
         if length:
             self.seal(segment, flags=flags)
@@ -562,7 +579,7 @@ class SegmentStore:
         return taken
 
     def _unmap(self) -> None:
-        for name in ('_entries', '_state', '_length', '_raw', '_data', '_header'):
+        for name in ('_entries', '_state', '_length', '_horizon', '_raw', '_data', '_header'):
             delattr(self, name)
         # A view that somebody still holds keeps the mapping alive until it is let go.
         with contextlib.suppress(BufferError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.core.audio import Resampler, count_clipped, is_silent, level_dbfs
+from xlerobot_asr_opt.core.audio import Resampler, count_clipped, is_silent, level_dbfs, peak
 from xlerobot_asr_opt.core.chunk_rules import fault
 from xlerobot_asr_opt.core.continuity import Arrival, Continuity, Link
 from xlerobot_asr_opt.core.segment_store import SegmentStore
@@ -21,6 +21,8 @@ from xlerobot_asr_opt.records import SAMPLE_RATE, Chunk, StreamState, StreamStat
 __all__ = ['Source', 'Stream']
 
 _NS = 1_000_000_000
+_FULL = 32767
+"""A chunk whose peak is below this has no clipped sample."""
 _CLIPPING_PAUSE_S = 10.0
 """Clipping is told once in this much audio."""
 
@@ -212,16 +214,17 @@ class _Meter:
         """Take the next chunk."""
         self.level_dbfs = level_dbfs(chunk.samples)
         self.position_s += chunk.samples.size / (chunk.rate * chunk.channels)
-        self._watch_silence(chunk)
-        clipped = count_clipped(chunk.samples)
+        loudest = peak(chunk.samples)
+        self._watch_silence(loudest)
+        clipped = count_clipped(chunk.samples) if loudest >= _FULL else 0
         self.clipped += clipped
         if clipped and self.position_s - self._clipping_told_s >= _CLIPPING_PAUSE_S:
             self._clipping_told_s = self.position_s
             self.remarks.append(
                 f'clipping: {clipped} samples of one chunk at full scale; lower the gain')
 
-    def _watch_silence(self, chunk: Chunk) -> None:
-        if not is_silent(chunk.samples):
+    def _watch_silence(self, loudest: int) -> None:
+        if not is_silent(loudest):
             self._sounded_s = self.position_s
             self._silence_told = False
         elif self.position_s - self._sounded_s >= self._silence_warning_s:
