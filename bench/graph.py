@@ -119,9 +119,9 @@ class Speaker:
             due += CHUNK_S
             self.spin_until(lambda: False, due)
             chunk = Chunk('bench', sequence, int(due * 1e9), SAMPLE_RATE, 1, samples)
-            self.published.append(time.monotonic())
             with self.publisher.loan() as view:
                 write_chunk(view, chunk)
+                self.published.append(time.monotonic())
 
 
 def own_costs(count):

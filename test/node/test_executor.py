@@ -5,12 +5,18 @@ import time
 import pytest
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from rclpy.waitable import NumberOfEntities, Waitable
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from xlerobot_asr_opt.ros.executor import DirectExecutor
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 DOMAIN = 42
 PATIENCE_S = 10.0
@@ -127,6 +133,23 @@ def test_an_answer_that_was_given_up_is_passed_over(executor, node):
     spin_until(executor, wanted.done)
     assert len(served) == 2
     assert not given_up.done()
+
+
+def test_an_event_of_the_middleware_is_told_among_messages(executor, node):
+    told, heard = [], []
+    publisher, _ = matched_pair(node, heard.append)
+    node.create_subscription(
+        String, 'deaf', heard.append, 10,
+        event_callbacks=SubscriptionEventCallbacks(incompatible_qos=told.append))
+    unheard = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    node.create_publisher(String, 'deaf', unheard)
+
+    def is_told():
+        publisher.publish(String(data='more'))
+        return bool(told)
+
+    spin_until(executor, is_told)
+    assert told[0].total_count == 1
 
 
 def test_entities_made_in_a_callback_are_served(executor, node):

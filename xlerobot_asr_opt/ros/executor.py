@@ -92,13 +92,19 @@ class DirectExecutor(Executor):
             raise ExternalShutdownException from None
         if not self.context.ok():
             raise ExternalShutdownException
-        while work and not self._changed:
-            act, entity = work.popleft()
-            act(self, entity)
+        self._act(work)
+        if not self._changed:
+            self._act(self._entities.events())
         # The rest may have gone. What is there is still ready at the next turn; not so a guard.
         for act, entity in work:
             if act is DirectExecutor._on_guard:
                 entity.trigger()
+
+    def _act(self, work: _Work) -> None:
+        """Call back, until an entity has come or gone: what is left of work may have gone, too."""
+        while work and not self._changed:
+            act, entity = work.popleft()
+            act(self, entity)
 
     def _wait(self, timeout_ns: int) -> _Work:
         if self._changed:
@@ -161,7 +167,9 @@ class _Entities:
         self, context: Context, nodes: Iterable[Node], guards: Iterable[GuardCondition],
     ) -> None:
         self._guards = [*guards, *_all(node.guards for node in nodes)]
-        self._waitables = _all(node.waitables for node in nodes)
+        waitables = _all(node.waitables for node in nodes)
+        self._events = [one for one in waitables if one.get_num_entities().num_events]
+        self._waitables = [one for one in waitables if one not in self._events]
         # Loaned subscriptions are in their waitables' hands (loans.py).
         self._subscriptions = [
             one for one in _all(node.subscriptions for node in nodes)
@@ -169,7 +177,7 @@ class _Entities:
         self._clients = _all(node.clients for node in nodes)
         self._services = _all(node.services for node in nodes)
         self._timers = _all(node.timers for node in nodes)
-        more = sum((one.get_num_entities() for one in self._waitables), NumberOfEntities())
+        more = sum((one.get_num_entities() for one in waitables), NumberOfEntities())
         self._wait_set = _rclpy.WaitSet(
             len(self._subscriptions) + more.num_subscriptions,
             len(self._guards) + more.num_guard_conditions,
@@ -180,7 +188,7 @@ class _Entities:
             context.handle)
 
     def wait(self, timeout_ns: int) -> _Work:
-        """Wait until something is ready; list it with what is to be done."""
+        """Wait until something is ready; list it with what is to be done, events aside."""
         wait_set = self._wait_set
         wait_set.clear_entities()
         for one in self._subscriptions:
@@ -193,7 +201,7 @@ class _Entities:
             wait_set.add_client(one.handle)
         for one in self._services:
             wait_set.add_service(one.handle)
-        for one in self._waitables:
+        for one in (*self._waitables, *self._events):
             one.add_to_wait_set(wait_set)
         wait_set.wait(timeout_ns)
         work: _Work = deque()
@@ -209,6 +217,14 @@ class _Entities:
         work += [(DirectExecutor._on_waitable, one)
                  for one in self._waitables if one.is_ready(wait_set)]
         return work
+
+    def events(self) -> _Work:
+        """List the middleware's events that the last wait has found, with what is to be done.
+
+        Asked when messages were seen to: every endpoint has two of them, and none is urgent.
+        """
+        return deque((DirectExecutor._on_waitable, one)
+                     for one in self._events if one.is_ready(self._wait_set))
 
 
 def _all(groups: Iterable[Iterable[Any]]) -> list[Any]:
