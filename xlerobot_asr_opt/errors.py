@@ -5,9 +5,20 @@
     |   `-- SourceError (OSError)      a file, device or bag that cannot be opened or breaks off
     |-- ConfigurationError (ValueError)  a parameter, argument or YAML that is not valid
     |-- ModelError (ValueError)        a model that is missing, damaged or of another kind
+    |-- MemoryPoolError (ValueError)   a request that a memory pool cannot understand
+    |   |-- OverSizeError                more than the arena, or the allocation, has
+    |   |-- PoolFullError (MemoryError)  no free block has room for it now
+    |   |-- UnknownPoolError             a pool that nothing was allocated from
+    |   |-- WrongPoolError               an allocation of another pool
+    |   |-- DoubleFreeError              an allocation that was given back before
+    |   `-- ForeignAddressError          an address where no allocation begins
     |-- StoreError (OSError)           the segment store or a cache directory that cannot be used
     |   `-- StoreFullError             no room: the oldest must be acknowledged first
     |-- BackendError (RuntimeError)    a backend that failed on one segment
+    |   |-- GarbageError                 it gave what no backend may give
+    |   |-- NoAnswerError                it gave nothing in time
+    |   |-- NotANumberError              its model gave NaN
+    |   `-- ShapeError                   its model takes or gives arrays of another shape
     `-- TransportError (RuntimeError)  the middleware refused a loan, a publish or a take
 
 Each one also inherits a builtin, so that a caller who knows nothing of this package can catch it.
@@ -20,11 +31,22 @@ __all__ = [
     'AudioError',
     'BackendError',
     'ConfigurationError',
+    'DoubleFreeError',
+    'ForeignAddressError',
+    'GarbageError',
+    'MemoryPoolError',
     'ModelError',
+    'NoAnswerError',
+    'NotANumberError',
+    'OverSizeError',
+    'PoolFullError',
+    'ShapeError',
     'SourceError',
     'StoreError',
     'StoreFullError',
     'TransportError',
+    'UnknownPoolError',
+    'WrongPoolError',
 ]
 
 
@@ -48,6 +70,34 @@ class ModelError(AsrError, ValueError):
     """A model that is missing, damaged, cut short or of another kind."""
 
 
+class MemoryPoolError(AsrError, ValueError):
+    """A request that a memory pool cannot understand, or must not fulfil."""
+
+
+class OverSizeError(MemoryPoolError):
+    """More bytes than the whole arena has, or than the allocation that is viewed."""
+
+
+class PoolFullError(MemoryPoolError, MemoryError):
+    """No free block of the arena has room: something must be given back first."""
+
+
+class UnknownPoolError(MemoryPoolError):
+    """A pool of this name has never had an allocation."""
+
+
+class WrongPoolError(MemoryPoolError):
+    """The allocation at this address belongs to another pool."""
+
+
+class DoubleFreeError(MemoryPoolError):
+    """The allocation that began at this address was given back, or moved, before."""
+
+
+class ForeignAddressError(MemoryPoolError):
+    """No allocation of this arena begins, or ever began, at this address."""
+
+
 class StoreError(AsrError, OSError):
     """A segment store or a cache directory that cannot be used."""
 
@@ -58,6 +108,22 @@ class StoreFullError(StoreError):
 
 class BackendError(AsrError, RuntimeError):
     """A backend failed on one segment; the segment may be tried on another."""
+
+
+class GarbageError(BackendError):
+    """A backend gave a result that no backend may give."""
+
+
+class NoAnswerError(BackendError):
+    """A backend gave no answer within the time that it has."""
+
+
+class NotANumberError(BackendError):
+    """The model gave NaN where numbers were expected."""
+
+
+class ShapeError(BackendError):
+    """The model takes or gives arrays of another shape than its backend."""
 
 
 class TransportError(AsrError, RuntimeError):
