@@ -32,7 +32,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([
         *(DeclareLaunchArgument(
             item.name, default_value=_text(item.default), description=item.description,
-            choices=item.choices or None)
+            choices=None if isinstance(item.default, tuple) else item.choices or None)
           for item in table(GraphArguments)),
         OpaqueFunction(function=_start_graph),
     ])

@@ -104,7 +104,8 @@ class Parameter:
                       and (self.low is None or value >= self.low)
                       and (self.high is None or value <= self.high))
         elif self.choices:
-            inside = value in self.choices
+            inside = all(item in self.choices
+                         for item in (value if kind is tuple else (value,)))
         if not inside:
             unit = f' {self.unit}' if self.unit else ''
             raise ConfigurationError(f'{self.name}: got {value!r}, expected {self.bounds}{unit}')
@@ -197,17 +198,57 @@ class InferenceParameters:
     """Parameters of the node inference."""
 
     model: str = parameter('whisper-tiny.en', 'Name of a model, or the path of its directory.')
-    backend: str = parameter(
-        'onnxruntime', 'What runs the model; scripted answers from a script, for tests of robots.',
-        choices=('onnxruntime', 'scripted'))
+    backends: tuple[str, ...] = parameter(
+        ('onnxruntime',), 'What runs the model, in order of preference: what one cannot do, the '
+        'next one does. bpu needs a model that was compiled for it; scripted answers from a '
+        'script, for tests of robots.',
+        choices=('bpu', 'onnxruntime', 'scripted'))
     script: str = parameter('', 'YAML file that the scripted backend answers from.')
+    timeout: float = parameter(
+        5.0, 'Time in which a backend has to answer, if another could take over; the last one '
+        'is waited for.', unit='s', low=0.01, high=600.0)
+    backoff: float = parameter(
+        1.0, 'Time for which a backend is left out after its first fault; doubled with each '
+        'further one.', unit='s', low=0.01, high=3600.0)
+    longest_backoff: float = parameter(
+        60.0, 'Time at which that doubling ends.', unit='s', low=0.01, high=86400.0)
+    route: str = parameter(
+        'fixed', 'Whether backends are asked in the order given, or those that are accurate '
+        'enough in the order of their speed, measured for each length when the node is '
+        'configured, on a recording that models fetch brings.', choices=('fixed', 'fastest'))
+    accuracy_loss: float = parameter(
+        0.02, 'Share of the words by which a backend may be worse than the best one, and still '
+        'go first for being faster.', low=0.0, high=1.0)
+    good_probes: int = parameter(
+        3, 'Good answers in a row after which a backend is trusted again.', low=1, high=1000)
+    temperature_limit: float = parameter(
+        95.0, 'Temperature of an accelerator above which the next backend is used; 0: none.',
+        unit='degrees Celsius', low=0.0, high=150.0)
+    load_limit: float = parameter(
+        0.0, 'Share of the time for which an accelerator may be busy, before the next backend is '
+        'used; 0: any.', low=0.0, high=1.0)
+    bpu_priority: int = parameter(
+        0, "Of speech on the BPU, beside other programs' models: a higher one goes first.",
+        low=0, high=255)
     threads: int = parameter(
         1, 'Threads of the model; 0: one for each core.', low=0, high=64)
     capacity: int = parameter(
         2, 'Segments that the worker holds at once, the running one included.', low=1, high=3)
     language: str = parameter(
-        '', 'Language of multilingual models, as in ISO 639-1; empty: detected from the speech.')
-    digits: bool = parameter(True, 'Write numbers in digits; false: spelled out.')
+        '', 'Language of multilingual models, as in ISO 639-1, yue for Cantonese; empty: detected '
+        'from the speech.')
+    digits: bool = parameter(
+        True, 'Write numbers in digits; false: spelled out. SenseVoice writes punctuation with '
+        'digits alone.')
+    beam: int = parameter(
+        1, 'Texts that a CTC model follows side by side (beam search); 1: greedy search. At '
+        'least 8 with hotwords, and 32 with a grammar.', low=1, high=64)
+    hotwords: tuple[str, ...] = parameter(
+        (), 'Phrases that a CTC model prefers, each as phrase or phrase:boost; the boost is what '
+        'a phrase adds to the log-probability of a text, 5 unless said.')
+    grammar: str = parameter(
+        '', 'File of the only sentences that a CTC model may hear, one a line or as JSGF; empty: '
+        'all.')
     most_tokens: int = parameter(
         224, 'Tokens after which decoding stops.', low=8, high=448)
     no_speech_threshold: float = parameter(
@@ -218,8 +259,9 @@ class InferenceParameters:
         2.4, 'Compression ratio above which a text counts as a loop of the decoder.',
         low=1.0, high=10.0)
     retry_confidence: float = parameter(
-        0.8, 'Confidence below which a text is decoded again in the longest window, which takes '
-        'several times as long; the likelier text stays. 0: never.', low=0.0, high=1.0)
+        0.85, "The model's own confidence, not calibrated, below which a text is decoded again in "
+        'the longest window, which takes several times as long; the likelier text stays. '
+        '0: never.', low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)

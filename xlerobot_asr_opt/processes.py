@@ -49,8 +49,9 @@ class GraphArguments:
         choices=('data_sharing', 'loan', 'off'))
     namespace: str = parameter('asr', 'ROS namespace of all nodes.')
     config: str = parameter('', 'ROS parameter file, such as config/asr.yaml.')
-    backend: str = parameter(
-        '', 'What runs the model.', choices=('', 'onnxruntime', 'scripted'))
+    backends: tuple[str, ...] = parameter(
+        (), 'What runs the model, in order of preference.',
+        choices=('bpu', 'onnxruntime', 'scripted'))
     script: str = parameter('', 'YAML file that the scripted backend answers from.')
     parameters: tuple[str, ...] = parameter(
         (), 'Single parameters as node.parameter=value; they win over all else.')
@@ -159,7 +160,7 @@ def _from_arguments(arguments: GraphArguments, executables: Mapping[str, str]) -
     given = {
         'ingest': {'source': source,
                    **{name: getattr(arguments, name) for name in ('topics', 'files', 'device')}},
-        'inference': {name: getattr(arguments, name) for name in ('model', 'backend', 'script')},
+        'inference': {name: getattr(arguments, name) for name in ('model', 'backends', 'script')},
     }
     values: Values = {}
     for node, executable in executables.items():

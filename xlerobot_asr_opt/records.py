@@ -197,6 +197,8 @@ class Recognition:
     language: str = ''
     confidence: float = NOT_GIVEN
     words: tuple[Word, ...] = ()
+    emotion: str = ''
+    event: str = ''
     backend: str = ''
     reason: str = ''
     wait_ms: float = 0.0
@@ -204,6 +206,7 @@ class Recognition:
     encode_ms: float = 0.0
     decode_ms: float = 0.0
     worker_ms: float = 0.0
+    recogniser: bytes = bytes(32)
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,8 @@ class Transcript:
     language: str = ''
     confidence: float = NOT_GIVEN
     words: tuple[Word, ...] = ()
+    emotion: str = ''
+    event: str = ''
     flags: Flag = Flag.NONE
     worker: str = ''
     backend: str = ''

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+from small_vocabulary import build_small
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.lifecycle import State, Transition
@@ -32,7 +33,8 @@ def open_worker(open_world, tmp_path):
             script = tmp_path / 'script.yaml'
             script.write_text(yaml.safe_dump({'answers': list(answers)}))
         world = open_world(
-            f'inference:__node:={WORKER}', backend='scripted', script=str(script), **parameters)
+            f'inference:__node:={WORKER}', script=str(script),
+            **{'backends': ['scripted'], **parameters})
         world.statuses = world.listen(
             msg.WorkerStatus, names.WORKERS, conversions.read_worker, names.LATCHED_QOS)
         world.recognitions = world.listen(
@@ -184,3 +186,68 @@ def test_a_heartbeat_says_how_long_the_running_segment_takes(open_active):
     seen = len(working)
     world.spin_until(lambda: len(working) > seen, 'a heartbeat after it')
     assert working[-1] == 0.0
+
+
+def state_of(world, backend):
+    """What the newest message says of a backend."""
+    return next(state for state in world.states[-1].backends if state.backend == backend)
+
+
+@pytest.fixture
+def open_chain(open_active, tmp_path):
+    """Make an active worker whose scripted backend has a small model behind it."""
+    def open_chain(*answers, **parameters):
+        model = build_small(tmp_path / 'model', multilingual=False, seconds=30.0)
+        world = open_active(*answers, backends=['scripted', 'onnxruntime'], model=str(model),
+                            **parameters)
+        world.states = world.listen(
+            msg.BackendStates, names.BACKENDS, lambda message: message, names.LATCHED_QOS)
+        world.spin_until(lambda: world.states, 'the state of the backends')
+        return world
+    return open_chain
+
+
+def test_what_the_first_backend_spoils_the_next_one_answers_and_it_shows(open_chain):
+    world = open_chain({'error': 'the accelerator is gone'}, backoff=600.0)
+    assert state_of(world, 'scripted').state == msg.BackendState.STATE_CLOSED
+    world.segments.say(1, 1, SAMPLES)
+    said = answered(world)
+    assert (said.status, said.backend) == (RecognitionStatus.DONE, 'onnxruntime')
+    assert said.reason.startswith(
+        'scripted: the accelerator is gone; onnxruntime took over')
+    assert said.recogniser != world.statuses[-1].recogniser
+    world.spin_until(
+        lambda: state_of(world, 'scripted').state == msg.BackendState.STATE_OPEN, 'its state')
+    state = state_of(world, 'scripted')
+    assert (state.reason, state.failures, state.opened) == ('the accelerator is gone', 1, 1)
+    world.spin_until(lambda: state_of(world, 'onnxruntime').good == 1, 'its count')
+
+
+def test_a_backend_is_switched_off_and_released_by_hand(open_chain):
+    world = open_chain({'text': 'go'})
+    service = f'{WORKER}/force_backend'
+
+    def force(command, backend='scripted'):
+        return world.call(srv.ForceBackend, service, backend=backend, command=command)
+
+    def backend_of(segment):
+        world.segments.say(segment, 1, SAMPLES)
+        return answered(world, segment).backend
+
+    assert force(srv.ForceBackend.Request.OFF).success
+    assert backend_of(1) == 'onnxruntime'
+    world.spin_until(lambda: state_of(world, 'scripted').forced, 'its state')
+    assert force(srv.ForceBackend.Request.RELEASE).success
+    assert backend_of(2) == 'scripted'
+    assert force(srv.ForceBackend.Request.ON).success
+    assert backend_of(3) == 'scripted'
+    refused = force(srv.ForceBackend.Request.OFF, 'gpu')
+    assert not refused.success
+    assert refused.message == "got the backend 'gpu', expected one of scripted, onnxruntime"
+    assert 'expected open or closed' in force(9).message
+
+
+def test_a_worker_that_is_not_configured_has_no_backend_to_switch(open_worker):
+    world = open_worker()
+    told = world.call(srv.ForceBackend, f'{WORKER}/force_backend', backend='scripted', command=1)
+    assert (told.success, told.message) == (False, 'the engine is closed; call open() first')

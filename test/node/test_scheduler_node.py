@@ -20,6 +20,7 @@ from xlerobot_asr_opt.records import (
 from xlerobot_asr_opt.ros import conversions, live_speech, names
 
 DOMAIN = 44
+RECOGNISER = hashlib.blake2b(b'model', digest_size=32).digest()
 BEGIN_NS = 1_000_000_000
 PATIENT = {'worker_timeout': 60.0, 'grant_timeout': 60.0}
 """Nothing times out but what a test wants to."""
@@ -56,8 +57,7 @@ class Players:
     def offer(self, worker='inference_0', *, incarnation=1, active=True, capacity=1):
         """A worker says what it can take."""
         self.workers.say(WorkerStatus(
-            worker, incarnation, active, capacity, 480_000, hashlib.blake2b(
-                b'model', digest_size=32).digest()))
+            worker, incarnation, active, capacity, 480_000, RECOGNISER))
 
     def speak(self, samples='', **fields):
         """Ingest announces a segment; samples stands for them."""
@@ -78,7 +78,7 @@ class Players:
         """A worker answers a grant."""
         self.recognitions.publish(conversions.recognition_message(Recognition(
             grant.segment, grant.attempt, grant.worker, status, text=text, confidence=0.5,
-            backend='scripted', reason=reason)))
+            backend='scripted', reason=reason, recogniser=RECOGNISER)))
 
     def told(self, count):
         """Wait for that many transcripts and their acknowledgements; return the last."""

@@ -124,7 +124,7 @@ def conversation(directory, domain, namespace, *parameters):
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         patch.setenv('XDG_STATE_HOME', str(directory / 'state'))
         arguments = GraphArguments(
-            namespace=namespace, backend='scripted',
+            namespace=namespace, backends=('scripted',),
             parameters=(f'cache.directory={directory / "cache"}', *parameters))
         with Graph(arguments, write=lambda _name, line: lines.append(line)) as graph:
             graph.wait_active()

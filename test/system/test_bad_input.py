@@ -290,7 +290,7 @@ def test_a_configuration_that_is_no_good(talk, tmp_path, line, complaint):
 
 
 def test_a_second_instance_is_refused(talk):
-    done = command('up', '--backend', 'scripted', '--namespace', NAMESPACE)
+    done = command('up', '--backends', 'scripted', '--namespace', NAMESPACE)
     assert done.returncode == 2
     assert f'{NAMESPACE}/' in done.stderr
     assert 'runs already (process' in done.stderr

@@ -159,7 +159,7 @@ def test_each_stage_is_killed_while_somebody_speaks_and_nothing_is_lost(start, t
     script.write_text(SCRIPT)
     graph, lines = start(
         'scheduler.grant_timeout=3.0', f'ingest.store_directory={tmp_path / "store"}',
-        source='topic', backend='scripted', script=str(script))
+        source='topic', backends=('scripted',), script=str(script))
     with GraphClient(NAMESPACE) as client:
         assert client.is_running(PATIENCE_S)
         speaker = Speaker(client)

@@ -19,7 +19,7 @@ PATIENCE_S = 30.0
 STOP_S = 3.0
 NODES = ('cache', 'inference_0', 'scheduler', 'ingest', 'manager')
 UP = (sys.executable, '-m', 'xlerobot_asr_opt.cli.main', 'up', '--source', 'none',
-      '--backend', 'scripted')
+      '--backends', 'scripted')
 
 
 class Up:
@@ -215,7 +215,7 @@ def test_a_wrong_file_is_refused_before_anything_starts(start, tmp_path, content
 
 
 def test_a_stage_that_cannot_be_configured_ends_it_with_the_reason(start):
-    up = start('--backend', 'onnxruntime', '--model', 'nonesuch')
+    up = start('--parameters', 'inference.backends=onnxruntime', '--model', 'nonesuch')
     assert up.ended() == 1
     last = up.output.rpartition('xlerobot-asr up:')[2]
     assert 'inference_0' in last

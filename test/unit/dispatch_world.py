@@ -114,6 +114,7 @@ class World:
     def answer(self, grant: Grant, text: str = '', *, worker: str = '',
                status: RecognitionStatus = RecognitionStatus.DONE, **fields) -> None:
         """A worker answers a grant."""
+        fields.setdefault('recogniser', RECOGNISER)
         self.carry_out(self.dispatcher.on_recognition(Recognition(
             grant.segment, grant.attempt, worker or grant.worker, status,
             text=text or f'text of {grant.segment}', **fields)))

@@ -142,15 +142,17 @@ class TestCache:
             keys.append(world.questions[0].key)
         assert keys[0] != keys[1]
 
-    def test_an_answer_is_stored_under_the_worker_that_gave_it(self):
+    def test_an_answer_is_stored_under_the_recogniser_that_made_it(self):
         world = World(use_cache=True)
         world.worker(recogniser=b'1' * 32)
         world.speak('a', 'hello')
         asked = world.questions[0].key
         world.cache_says(None)
-        world.worker(incarnation=2, recogniser=b'2' * 32)
-        world.answer(world.grants[1], 'By the new model.')
+        world.answer(world.grants[0], 'By whoever took over.', recogniser=b'2' * 32)
         assert asked not in world.values
+        world.worker(incarnation=2, recogniser=b'2' * 32)
+        world.speak('a', 'hello')
+        assert world.questions[0].key in world.values
 
     def test_silence_counts_as_a_miss(self):
         world = World(use_cache=True, cache_timeout=0.05)

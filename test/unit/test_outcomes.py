@@ -25,13 +25,15 @@ def test_an_answer_is_told_whole():
     words = (Word('Hello.', 0.1, 0.4),)
     recognition = Recognition(
         segment=7, attempt=2, worker='w', status=RecognitionStatus.DONE, text='Hello.',
-        language='en', confidence=0.75, words=words, backend='onnxruntime', reason='first choice')
+        language='en', confidence=0.75, words=words, backend='onnxruntime', reason='first choice',
+        emotion='happy', event='speech')
     outcome = answered(recognition, 'none', 2, Latency(queue=3.0, decode=4.0))
     told = transcript(TICKET, outcome, 30.0)
     assert (told.segment, told.stream, told.sequence) == (7, 'kitchen', 3)
     assert (told.begin_ns, told.end_ns) == (5_000_000_000, 5_500_000_000)
     assert (told.status, told.text, told.language) == (TranscriptStatus.DONE, 'Hello.', 'en')
     assert (told.confidence, told.words) == (0.75, words)
+    assert (told.emotion, told.event) == ('happy', 'speech')
     assert (told.worker, told.backend, told.reason) == ('w', 'onnxruntime', 'first choice')
     assert (told.cache, told.attempts) == ('none', 2)
     assert (told.flags, told.missing_chunks) == (Flag.SPLIT, 2)

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from xlerobot_asr_opt.backends.scripted import Answer, Kind, ScriptedBackend
+from xlerobot_asr_opt.backends.script import Answer, Kind, Script
+from xlerobot_asr_opt.backends.scripted import ScriptedBackend
 from xlerobot_asr_opt.core.worker import Job, Worker
 from xlerobot_asr_opt.records import RecognitionStatus
 
@@ -32,7 +33,7 @@ class Bench:
         self.delivered = []
         self._expected = 0
         self.backend = ScriptedBackend(
-            answers, sleep=sleep or self.clock.sleep, clock=self.clock)
+            Script(answers), sleep=sleep or self.clock.sleep, clock=self.clock)
         self.worker = Worker('w', self.backend, deliver or self._take, self.clock)
 
     def submit(self, *segments):
@@ -99,11 +100,11 @@ def test_a_failure_is_answered_and_the_next_job_goes_on(answer, reason):
     assert (done.segment, done.text) == (2, 'two')
 
 
-def test_what_was_not_started_is_withdrawn_and_counted():
+def test_what_was_not_started_is_withdrawn_and_told():
     bench = Bench(said('one'))
     bench.submit(1, 2, 3)
-    assert bench.worker.withdraw() == 3
-    assert bench.worker.withdraw() == 0
+    assert [job.segment for job in bench.worker.withdraw()] == [1, 2, 3]
+    assert bench.worker.withdraw() == []
     bench.submit(4)
     bench.finish(1)
     assert [it.segment for it in bench.delivered] == [4]

@@ -20,7 +20,7 @@ def job(length: int = 100, tried: frozenset[str] = frozenset()) -> Job:
 
 
 def lease(worker) -> Lease:
-    taken = Lease(job(), worker, Grant(1, 1, worker.name), 0.0, b'')
+    taken = Lease(job(), worker, Grant(1, 1, worker.name), 0.0)
     worker.leases[taken] = None
     return taken
 

@@ -7,19 +7,25 @@ the features into a text and may take its time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.errors import BackendError
+from xlerobot_asr_opt.errors import BackendError, ConfigurationError, GarbageError
 from xlerobot_asr_opt.records import NOT_GIVEN, SAMPLE_RATE, RecognitionStatus, Word
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xlerobot_asr_opt.backends.chain import BackendChain
+    from xlerobot_asr_opt.core.breaker import Health
     from xlerobot_asr_opt.parameters import InferenceParameters
 
-__all__ = ['InferenceBackend', 'Prepared', 'Result', 'Samples', 'check_samples', 'create']
+__all__ = ['Candidate', 'InferenceBackend', 'Prepared', 'Result', 'Samples', 'candidate',
+           'check_result', 'check_samples', 'create']
 
 Samples = npt.NDArray[np.int16]
 """int16[n], mono at SAMPLE_RATE; may be a read-only view of loaned memory."""
@@ -49,14 +55,20 @@ class Result:
     Attributes:
         status: DONE, or NO_SPEECH with the cause in reason.
         text: what was said; empty unless DONE.
-        language: as in ISO 639-1; empty if the backend does not know it.
+        language: as in ISO 639-1, yue for Cantonese; empty if the backend does not know it.
         confidence: 0 to 1, or NaN where the model gives none.
         words: words with their times, or empty where the model gives none.
+        emotion: how it was said, in lower case, for example happy; empty where the model gives
+            none.
+        event: what was heard, in lower case, for example speech or laughter; empty where the model
+            gives none.
         backend: what made the text.
         reason: what was out of the ordinary; empty for nothing.
         features_ms: samples to features [ms].
         encode_ms: features to encoder output [ms].
         decode_ms: encoder output to text [ms].
+        lost_ms: spent before on backends that gave no text [ms].
+        recogniser: digest of the backend that made the text; empty: the only one there is.
     """
 
     status: RecognitionStatus
@@ -64,11 +76,28 @@ class Result:
     language: str = ''
     confidence: float = NOT_GIVEN
     words: tuple[Word, ...] = ()
+    emotion: str = ''
+    event: str = ''
     backend: str = ''
     reason: str = ''
     features_ms: float = 0.0
     encode_ms: float = 0.0
     decode_ms: float = 0.0
+    lost_ms: float = 0.0
+    recogniser: bytes = b''
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend that a chain may use.
+
+    Attributes:
+        backend: not loaded.
+        health: reads the state of its accelerator, in well under a millisecond; None: it has none.
+    """
+
+    backend: InferenceBackend
+    health: Callable[[], Health] | None = None
 
 
 class InferenceBackend(Protocol):
@@ -140,17 +169,87 @@ def check_samples(samples: Samples, longest: int) -> None:
             f'{longest / SAMPLE_RATE:g} s; split the segment')
 
 
-def create(parameters: InferenceParameters) -> InferenceBackend:
-    """Make the backend that the parameters name; it is not loaded yet.
+def check_result(result: Result) -> None:
+    """Refuse what no backend may give, so that it is not taken for speech.
 
     Raises:
-        ConfigurationError: a script that is not valid.
+        GarbageError: a text without words or where nobody spoke, or a confidence or a time out of
+            bounds.
+    """
+    spoken = result.status is RecognitionStatus.DONE
+    if not spoken and result.status is not RecognitionStatus.NO_SPEECH:
+        raise GarbageError(f'got the status {result.status.name}, expected DONE or NO_SPEECH')
+    if spoken != bool(result.text.strip()):
+        raise GarbageError(f'got the text {result.text!r} with the status {result.status.name}, '
+                           'expected one exactly where somebody spoke')
+    if not math.isnan(result.confidence) and not 0.0 <= result.confidence <= 1.0:
+        raise GarbageError(f'got a confidence of {result.confidence}, expected 0 to 1, or NaN '
+                           'where the model gives none')
+    times = result.features_ms, result.encode_ms, result.decode_ms
+    if not all(0.0 <= time_ms < math.inf for time_ms in times):
+        raise GarbageError(f'got times of {times} ms, expected finite ones')
+
+
+def create(
+    parameters: InferenceParameters, keep: Callable[[Samples], Samples] = np.copy,
+) -> BackendChain:
+    """Make the backends that the parameters name, as one; it is not loaded yet.
+
+    Args:
+        parameters: of the inference node.
+        keep: copies the samples that another backend may need.
+
+    Raises:
+        ConfigurationError: a script or a parameter that is not valid, or the same backend twice.
+    """
+    # Imported here, as each backend is: the chain is made of what this module declares.
+    from xlerobot_asr_opt.backends.chain import BackendChain, Policy
+
+    return BackendChain(
+        [candidate(name, parameters) for name in parameters.backends], Policy.of(parameters),
+        keep=keep)
+
+
+def candidate(name: str, parameters: InferenceParameters) -> Candidate:
+    """Make one backend, with what reads the state of its accelerator.
+
+    Args:
+        name: one of those that the parameter ``backends`` allows.
+        parameters: of the inference node.
+
+    Raises:
+        ConfigurationError: a script that is not valid, or a parameter that is not for this model.
     """
     # Imported here: a worker with scripted answers starts without onnxruntime.
-    if parameters.backend == 'scripted':
+    if name == 'scripted':
         from xlerobot_asr_opt.backends.scripted import ScriptedBackend
 
-        return ScriptedBackend.from_file(parameters.script)
+        scripted = ScriptedBackend.from_file(parameters.script)
+        return Candidate(scripted, scripted.health)
+    if name == 'bpu':
+        from xlerobot_asr_opt.backends.board_health import Board
+        from xlerobot_asr_opt.backends.bpu_board import BoardRunner
+        from xlerobot_asr_opt.backends.bpu_graphs import whisper_on
+
+        runner = BoardRunner(parameters.bpu_priority)
+        return Candidate(whisper_on(runner, parameters), Board().health)
+    from xlerobot_asr_opt.models.layout import is_ctc
+
+    if is_ctc(parameters.model):
+        from xlerobot_asr_opt.backends.ctc import CtcBackend
+
+        return Candidate(CtcBackend(parameters))
+    _refuse_search(parameters)
     from xlerobot_asr_opt.backends.whisper import WhisperBackend
 
-    return WhisperBackend(parameters)
+    return Candidate(WhisperBackend(parameters))
+
+
+def _refuse_search(parameters: InferenceParameters) -> None:
+    """Refuse what only CTC models have, rather than leave it out in silence."""
+    asked = {'beam': parameters.beam > 1, 'hotwords': bool(parameters.hotwords),
+             'grammar': bool(parameters.grammar)}
+    for name in (name for name, is_set in asked.items() if is_set):
+        raise ConfigurationError(
+            f'{name}: got {getattr(parameters, name)!r}, but {parameters.model} is no CTC model; '
+            'leave it out, or take a CTC model (docs/ctc.md)')

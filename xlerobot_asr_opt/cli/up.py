@@ -45,8 +45,9 @@ def read_graph_arguments(args: argparse.Namespace) -> GraphArguments:
     """Build the arguments of the graph from the parsed command line."""
     given: dict[str, Any] = {
         item.name: getattr(args, item.name) for item in table(GraphArguments)}
-    # The name of a topic has no comma; that of a file, or the value of a parameter, may.
-    given['topics'] = [name for text in given['topics'] for name in text.split(',') if name]
+    # Names of topics and backends have no comma; that of a file, or a parameter's value, may.
+    for names in ('topics', 'backends'):
+        given[names] = [name for text in given[names] for name in text.split(',') if name]
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return GraphArguments(**values)

@@ -19,7 +19,7 @@ __all__ = ['KEY_BYTES', 'cache_key', 'from_json', 'to_json']
 KEY_BYTES = 32
 """Length of a key."""
 
-FORMAT = b'xlerobot_asr 1'
+FORMAT = b'xlerobot_asr 2'
 """Part of every key, at most 16 bytes: values of another form are never found."""
 
 KEPT = (RecognitionStatus.DONE, RecognitionStatus.NO_SPEECH)
@@ -30,7 +30,8 @@ def cache_key(samples: bytes, recogniser: bytes, language: str) -> bytes:
 
     Args:
         samples: Ticket.digest, 32 bytes.
-        recogniser: WorkerStatus.recogniser, 32 bytes: the model's files and decoder's settings.
+        recogniser: WorkerStatus.recogniser, to look one up; Recognition.recogniser, to keep it:
+            32 bytes of the model's files and the decoder's settings.
         language: Ticket.language.
 
     Returns:
@@ -58,6 +59,8 @@ def to_json(recognition: Recognition) -> str:
         'confidence': _confidence_out(recognition.confidence),
         'words': [[word.text, word.begin_s, word.end_s, _confidence_out(word.confidence)]
                   for word in recognition.words],
+        'emotion': recognition.emotion,
+        'event': recognition.event,
         'backend': recognition.backend,
         'reason': recognition.reason,
     }, ensure_ascii=False, allow_nan=False, separators=(',', ':'))
@@ -88,6 +91,8 @@ def from_json(value: str) -> Recognition:
         language=_get(fields, 'language', str),
         confidence=_confidence_in(fields.get('confidence')),
         words=tuple(_word(word) for word in _get(fields, 'words', list)),
+        emotion=_get(fields, 'emotion', str),
+        event=_get(fields, 'event', str),
         backend=_get(fields, 'backend', str),
         reason=_get(fields, 'reason', str),
     )

@@ -433,7 +433,7 @@ class Dispatcher:
 
     def _grant(self, job: Job, worker: Worker, now: float) -> None:
         grant = Grant(job.name, len(job.leases) + 1, worker.name)
-        lease = Lease(job, worker, grant, now, worker.status.recogniser)
+        lease = Lease(job, worker, grant, now)
         self._move(job, JobState.GRANTED)
         job.lease = lease
         job.leases.append(lease)
@@ -499,7 +499,7 @@ class Dispatcher:
                       and lease.worker.name == recognition.worker), None)
         self._answer(job, Answer(recognition, now, lease=lease), now)
         if lease is not None and self._parameters.use_cache:
-            key = cache_key(job.key[0], lease.recogniser, job.key[1])
+            key = cache_key(job.key[0], recognition.recogniser, job.key[1])
             self._actions.append(Store(key, to_json(recognition)))
 
     def _answer(self, job: Job, answer: Answer, now: float) -> None:

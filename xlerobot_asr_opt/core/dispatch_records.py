@@ -174,14 +174,12 @@ class Lease:
         worker: to whom.
         grant: as it was sent.
         granted: dispatcher's clock [s].
-        recogniser: of the worker at that time: where a late answer belongs in the cache.
     """
 
     job: Job
     worker: Worker
     grant: Grant
     granted: float
-    recogniser: bytes
 
 
 @dataclass(eq=False)

@@ -91,4 +91,4 @@ def transcript(ticket: Ticket, outcome: Outcome, total_ms: float) -> Transcript:
         flags=ticket.flags, missing_chunks=ticket.missing_chunks,
         reason=outcome.reason, cache=outcome.cache, attempts=outcome.attempts, latency=latency,
         text=said.text, language=said.language, confidence=said.confidence, words=said.words,
-        worker=said.worker, backend=said.backend)
+        emotion=said.emotion, event=said.event, worker=said.worker, backend=said.backend)

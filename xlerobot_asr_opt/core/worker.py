@@ -60,9 +60,9 @@ class Worker:
         """Queue one job."""
         self._jobs.put(job)
 
-    def withdraw(self) -> int:
-        """Drop what has not been started, and return how much that was."""
-        dropped = 0
+    def withdraw(self) -> list[Job]:
+        """Drop what has not been started, and return it."""
+        dropped: list[Job] = []
         while True:
             try:
                 job = self._jobs.get_nowait()
@@ -72,7 +72,7 @@ class Worker:
                 # Stopped: run has to find this, and nothing else comes.
                 self._jobs.put(None)
                 return dropped
-            dropped += 1
+            dropped.append(job)
 
     def stop(self) -> None:
         """Have run return after the job that it is in."""
@@ -104,9 +104,11 @@ class Worker:
         return Recognition(
             job.segment, job.attempt, self._name, result.status, text=result.text,
             language=result.language, confidence=result.confidence, words=result.words,
-            backend=result.backend, reason=result.reason, wait_ms=wait_ms,
+            emotion=result.emotion, event=result.event, backend=result.backend,
+            reason=result.reason, wait_ms=wait_ms + result.lost_ms,
             features_ms=result.features_ms, encode_ms=result.encode_ms,
-            decode_ms=result.decode_ms, worker_ms=self._age_ms(job))
+            decode_ms=result.decode_ms, worker_ms=self._age_ms(job),
+            recogniser=result.recogniser or self._backend.digest)
 
     def _age_ms(self, job: Job) -> float:
         return (self._clock() - job.received_s) * 1e3

@@ -6,15 +6,14 @@ Several of them may run, under different names; each has a segments topic of its
 from __future__ import annotations
 
 import sys
-import threading
 import time
 
 import numpy as np
 
-from xlerobot_asr_interfaces import msg
-from xlerobot_asr_opt.backends.base import InferenceBackend, create
-from xlerobot_asr_opt.core.worker import Job, Worker
-from xlerobot_asr_opt.errors import BackendError
+from xlerobot_asr_interfaces import msg, srv
+from xlerobot_asr_opt.core.breaker import State
+from xlerobot_asr_opt.engine import OptimizedBPUInferenceEngine
+from xlerobot_asr_opt.errors import AsrError, BackendError
 from xlerobot_asr_opt.parameters import InferenceParameters
 from xlerobot_asr_opt.records import Recognition, RecognitionStatus, WorkerStatus
 from xlerobot_asr_opt.ros import conversions, names
@@ -25,36 +24,40 @@ from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 STATUS_PERIOD_S = 0.5
+FORCED = {
+    srv.ForceBackend.Request.ON: State.CLOSED,
+    srv.ForceBackend.Request.OFF: State.OPEN,
+}
 
 
 class InferenceNode(ManagedNode):
-    """Takes segments/, answers on speech/recognitions, tells on workers what it can take."""
+    """Takes segments/, answers on speech/recognitions, tells on workers what it can take.
+
+    Tells on backends what makes the texts; serves force_backend.
+    """
 
     def __init__(self) -> None:
         super().__init__('inference', InferenceParameters)
-        self._backend: InferenceBackend | None = None
-        self._worker: Worker | None = None
-        self._thread: threading.Thread | None = None
+        self._engine = OptimizedBPUInferenceEngine(
+            self.parameters, name=self.get_name(), deliver=self._deliver)
         self._recognitions = self.create_publisher(
             msg.Recognition, names.RECOGNITIONS, names.CONTROL_QOS)
         self._statuses = LoanedPublisher(
             self, msg.WorkerStatus, names.WORKERS, names.LATCHED_QOS)
+        self._states = self.create_publisher(
+            msg.BackendStates, names.BACKENDS, names.LATCHED_QOS)
+        self._told: msg.BackendStates | None = None
         self._segments: LoanedSubscription | None = None
+        self.create_service(srv.ForceBackend, names.FORCE_BACKEND, self._force_backend)
         steady_timer(self, STATUS_PERIOD_S, self._publish_status)
 
     def configure(self) -> None:
-        """Load the model, and run it once so that the first segment does not pay for that."""
-        self._backend = create(self.parameters)
+        """Load the models, and run each once so that no segment pays for that."""
         begin = time.monotonic()
-        self._backend.load()
-        self._backend.warm_up()
+        self._engine.open()
         self.get_logger().info(
-            f'{self.parameters.model} on {self._backend.name}, '
+            f'{self.parameters.model} on {self._engine.backend.name}, '
             f'loaded in {time.monotonic() - begin:.1f} s')
-        self._worker = Worker(
-            self.get_name(), self._backend, self._deliver, clock=time.perf_counter)
-        self._thread = threading.Thread(target=self._worker.run, name='worker', daemon=True)
-        self._thread.start()
         self._segments = LoanedSubscription(
             self, msg.SpeechSegment, names.segments(self.get_name()), self._on_segment,
             names.SEGMENTS_QOS)
@@ -66,26 +69,18 @@ class InferenceNode(ManagedNode):
     def deactivate(self) -> None:
         """Take no more; what is running is still answered, what waits is granted elsewhere."""
         self._publish_status(active=False)
-        if self._worker is not None:
-            self._worker.withdraw()
+        self._engine.withdraw()
 
     def cleanup(self) -> None:
-        """Stop the thread, then let go of the model that it uses."""
+        """Take nothing, and close the engine."""
         if self._segments is not None:
             self._segments.destroy()
             self._segments = None
-        if self._worker is not None and self._thread is not None:
-            self._worker.stop()
-            # A hung backend does not let its thread end; the process ends without it.
-            self._thread.join(timeout=1.0)
-            self._worker = self._thread = None
-        if self._backend is not None:
-            self._backend.close()
-            self._backend = None
+        self._engine.close()
 
     def working_s(self) -> float:
         """Return how long the running segment has taken so far [s]; 0: idle."""
-        return 0.0 if self._worker is None else self._worker.working_s()
+        return self._engine.working_s()
 
     def _on_segment(self, view: np.ndarray) -> None:
         """Make features of the samples; the loan goes back when this returns."""
@@ -94,20 +89,21 @@ class InferenceNode(ManagedNode):
         samples = view['samples'][:int(view['length'])]
         language = conversions.read_text(view['language'])
         try:
-            prepared = self._backend.prepare(samples, language)
+            job = self._engine.prepare(segment, attempt, samples, language, received)
         except BackendError as error:
-            prepared, reason = None, str(error)
+            job, reason = None, str(error)
         if not segment_is_whole(view, head):
             self._answer(segment, attempt, RecognitionStatus.TORN, 'overwritten while it was read')
-        elif prepared is None:
+        elif job is None:
             self._answer(segment, attempt, RecognitionStatus.FAILED, reason)
         else:
-            self._worker.submit(Job(segment, attempt, prepared, received))
+            self._engine.queue(job)
 
     def _answer(self, segment: int, attempt: int, status: RecognitionStatus, why: str) -> None:
         self.get_logger().warning(f'segment {segment:x}, attempt {attempt}: {why}')
         self._recognitions.publish(conversions.recognition_message(Recognition(
-            segment, attempt, self.get_name(), status, backend=self._backend.name, reason=why)))
+            segment, attempt, self.get_name(), status, backend=self._engine.backend.name,
+            reason=why)))
 
     def _deliver(self, recognition: Recognition) -> None:
         """Publish an answer; called in the worker's thread, as any thread may publish."""
@@ -119,17 +115,37 @@ class InferenceNode(ManagedNode):
                 raise
 
     def _publish_status(self, *, active: bool | None = None) -> None:
-        if self._backend is None:
+        if not self._engine.is_open:
             return
-        if not self._thread.is_alive():
+        if not self._engine.is_running:
             raise RuntimeError('the thread of the recogniser has ended, by the error above')
+        backend = self._engine.backend
         status = WorkerStatus(
             worker=self.get_name(), incarnation=self.incarnation,
             active=self.is_active if active is None else active,
-            capacity=self.parameters.capacity, longest=self._backend.longest,
-            recogniser=self._backend.digest)
+            capacity=self.parameters.capacity, longest=backend.longest,
+            recogniser=backend.digest)
         with self._statuses.loan() as view:
             conversions.write_worker(view, status)
+        states = conversions.states_message(self.get_name(), backend.statistics())
+        if states != self._told:
+            self._states.publish(states)
+            self._told = states
+
+    def _force_backend(
+        self, request: srv.ForceBackend.Request, response: srv.ForceBackend.Response,
+    ) -> srv.ForceBackend.Response:
+        try:
+            if request.command == srv.ForceBackend.Request.RELEASE:
+                self._engine.backend.release(request.backend)
+            else:
+                self._engine.backend.force(request.backend, FORCED.get(request.command))
+        except AsrError as error:
+            response.message = str(error)
+        else:
+            response.success = True
+            self._publish_status()
+        return response
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from builtin_interfaces.msg import Time
 
 from xlerobot_asr_interfaces import msg
+from xlerobot_asr_opt.core.breaker import State
 from xlerobot_asr_opt.errors import AudioError
 from xlerobot_asr_opt.records import (
     Acknowledgement,
@@ -33,14 +34,17 @@ from xlerobot_asr_opt.records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xlerobot_asr_opt.backends.link import LinkStatistics
     from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 
 __all__ = [
     'nanoseconds', 'read_acknowledgement', 'read_chunk', 'read_grant', 'read_recognition',
     'read_status', 'read_text', 'read_ticket', 'read_transcript', 'read_worker',
-    'recognition_message', 'time_message', 'transcript_message', 'write_acknowledgement',
-    'write_chunk', 'write_grant', 'write_scheduler', 'write_status', 'write_text',
-    'write_ticket', 'write_time', 'write_worker',
+    'recognition_message', 'states_message', 'time_message', 'transcript_message',
+    'write_acknowledgement', 'write_chunk', 'write_grant', 'write_scheduler', 'write_status',
+    'write_text', 'write_ticket', 'write_time', 'write_worker',
 ]
 
 View = npt.NDArray[Any]
@@ -50,6 +54,11 @@ NANOSECONDS = 1_000_000_000
 COUNTERS = ('chunks', 'missing', 'duplicated', 'refused', 'clipped', 'clicks', 'dropped',
             'segments', 'kept')
 """Fields of StreamStatus that count."""
+BREAKER_STATES = {
+    State.CLOSED: msg.BackendState.STATE_CLOSED,
+    State.OPEN: msg.BackendState.STATE_OPEN,
+    State.HALF_OPEN: msg.BackendState.STATE_HALF_OPEN,
+}
 STAGES = tuple(field.name for field in dataclasses.fields(Latency))
 """Fields of Latency."""
 
@@ -195,6 +204,18 @@ def write_worker(view: View, status: WorkerStatus) -> None:
     view['recogniser'] = np.frombuffer(status.recogniser, np.uint8)
 
 
+def states_message(worker: str, backends: Sequence[LinkStatistics]) -> msg.BackendStates:
+    """Return the state of a worker's backends as a message."""
+    return msg.BackendStates(worker=worker, backends=[
+        msg.BackendState(
+            backend=link.backend, state=BREAKER_STATES[link.breaker.state],
+            forced=link.breaker.forced, loaded=link.loaded, busy=link.busy,
+            reason=link.breaker.reason, good=link.breaker.good,
+            failures=sum(link.breaker.faults.values()), opened=link.breaker.opened,
+            abandoned=link.abandoned)
+        for link in backends])
+
+
 def write_status(view: View, status: StreamStatus) -> None:
     """Fill a StreamStatus."""
     write_time(view['stamp'], status.stamp_ns)
@@ -230,9 +251,11 @@ def recognition_message(recognition: Recognition) -> msg.Recognition:
         segment=recognition.segment, attempt=recognition.attempt, worker=recognition.worker,
         status=int(recognition.status), text=recognition.text, language=recognition.language,
         confidence=recognition.confidence, words=[word_message(w) for w in recognition.words],
-        backend=recognition.backend, reason=recognition.reason, wait=recognition.wait_ms,
+        emotion=recognition.emotion, event=recognition.event, backend=recognition.backend,
+        reason=recognition.reason, wait=recognition.wait_ms,
         features=recognition.features_ms, encode=recognition.encode_ms,
-        decode=recognition.decode_ms, worker_time=recognition.worker_ms)
+        decode=recognition.decode_ms, worker_time=recognition.worker_ms,
+        recogniser=np.frombuffer(recognition.recogniser, np.uint8))
 
 
 def read_recognition(message: msg.Recognition) -> Recognition:
@@ -242,9 +265,10 @@ def read_recognition(message: msg.Recognition) -> Recognition:
         status=RecognitionStatus(message.status), text=message.text, language=message.language,
         confidence=message.confidence,
         words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
+        emotion=message.emotion, event=message.event,
         backend=message.backend, reason=message.reason, wait_ms=message.wait,
         features_ms=message.features, encode_ms=message.encode, decode_ms=message.decode,
-        worker_ms=message.worker_time)
+        worker_ms=message.worker_time, recogniser=message.recogniser.tobytes())
 
 
 def transcript_message(transcript: Transcript) -> msg.Transcript:
@@ -254,6 +278,7 @@ def transcript_message(transcript: Transcript) -> msg.Transcript:
         status=int(transcript.status), text=transcript.text, language=transcript.language,
         confidence=transcript.confidence, begin=time_message(transcript.begin_ns),
         end=time_message(transcript.end_ns), words=[word_message(w) for w in transcript.words],
+        emotion=transcript.emotion, event=transcript.event,
         flags=int(transcript.flags), worker=transcript.worker, backend=transcript.backend,
         reason=transcript.reason, cache=transcript.cache, attempts=transcript.attempts,
         missing_chunks=transcript.missing_chunks,
@@ -271,6 +296,7 @@ def read_transcript(message: msg.Transcript) -> Transcript:
         end_ns=nanoseconds(message.end), text=message.text, language=message.language,
         confidence=message.confidence,
         words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
+        emotion=message.emotion, event=message.event,
         flags=Flag(message.flags), worker=message.worker, backend=message.backend,
         reason=message.reason, cache=message.cache, attempts=message.attempts,
         missing_chunks=message.missing_chunks,

@@ -12,11 +12,11 @@ from rclpy.qos import (
 )
 
 __all__ = [
-    'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'CACHE_LOOKUP', 'CACHE_STATISTICS', 'CACHE_STORE',
-    'CACHE_TRIM', 'CONTROL_QOS', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS',
-    'LIVE_SPEECH', 'MANAGE_NODES', 'OPEN_STREAM', 'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER',
-    'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT',
-    'TRANSCRIPT_QOS', 'WORKERS', 'segments',
+    'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_STATISTICS',
+    'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'FORCE_BACKEND', 'GRANTS', 'HEARTBEATS',
+    'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'OPEN_STREAM', 'RECOGNITIONS',
+    'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS',
+    'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
 
 AUDIO = 'audio'
@@ -31,6 +31,8 @@ RECOGNITIONS = 'speech/recognitions'
 """Recognition, workers to scheduler."""
 WORKERS = 'workers'
 """WorkerStatus, workers to scheduler and ingest."""
+BACKENDS = 'backends'
+"""BackendStates, workers to people."""
 SCHEDULER = 'scheduler/status'
 """SchedulerStatus, scheduler to ingest and to people."""
 STREAMS = 'streams'
@@ -52,6 +54,7 @@ CACHE_STATISTICS = 'cache/statistics'
 CACHE_TRIM = 'cache/trim'
 MANAGE_NODES = 'manager/manage_nodes'
 IS_ACTIVE = 'manager/is_active'
+FORCE_BACKEND = '~/force_backend'
 RELEASE_MEMORY = '~/release_memory'
 
 
