@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import rclpy
-import recogniser_speech
 import report
 
 from xlerobot_asr_interfaces.msg import AudioChunk, Latency, Transcript
 from xlerobot_asr_opt.cli.graph import Graph
+from xlerobot_asr_opt.models.speech import two_cities
 from xlerobot_asr_opt.processes import GraphArguments
 from xlerobot_asr_opt.records import CHUNK_CAPACITY, SAMPLE_RATE, Chunk
 from xlerobot_asr_opt.ros import names
@@ -126,7 +126,7 @@ class Speaker:
 
 def own_costs(count):
     """Publish utterances; return the graph's own cost of each [ms], and the transcripts."""
-    utterances = [spoken.samples for spoken in recogniser_speech.two_cities()]
+    utterances = [spoken.samples for spoken in two_cities()]
     pieces = []
     for index in range(count):
         # A further round is quieter, so that its samples are new and no cache answers.

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from xlerobot_asr_opt.errors import BackendError, ModelError
+from xlerobot_asr_opt.errors import BackendError, ModelError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,19 @@ class Graphs(Protocol):
     """The graphs of one Whisper model; one segment at a time.
 
     Attributes:
-        any_window: whether ``encode`` takes any even number of frames; else only the longest.
+        longest: longest window that ``encode`` takes [frames].
+        digest: of what can change a text beside the model's own files.
     """
 
-    any_window: bool
+    longest: int
+    digest: bytes
+
+    def window(self, samples: int) -> int:
+        """The window that ``encode`` wants for so many samples [frames].
+
+        Args:
+            samples: at most ``longest`` frames of them.
+        """
 
     def encode(self, features: Features) -> Feed:
         """Run the encoder.
@@ -38,8 +48,11 @@ class Graphs(Protocol):
             The decoder with this segment before it; valid until the next call.
 
         Raises:
-            BackendError: onnxruntime failed.
+            BackendError: what runs it failed.
         """
+
+    def close(self) -> None:
+        """Let go of what lives outside of this process, or outside of Python."""
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -72,6 +85,7 @@ def failing_as_backend(what: str) -> Iterator[None]:
     """Turn an error of onnxruntime into a BackendError that names the graph."""
     try:
         yield
-    # Its errors have no common root but Exception.
+    # Its errors have no common root but Exception; this one is of an array that does not fit.
     except Exception as error:
-        raise BackendError(f'the {what} failed: {error}; try another backend') from error
+        kind = ShapeError if isinstance(error, InvalidArgument) else BackendError
+        raise kind(f'the {what} failed: {error}; try another backend') from error

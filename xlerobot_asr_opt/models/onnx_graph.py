@@ -30,10 +30,16 @@ Shape = list[int | str]
 
 
 class Graph:
-    """Collects nodes, weights, inputs and outputs, then writes one model."""
+    """Collects nodes, weights, inputs and outputs, then writes one model.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: of the graph.
+        opset: version of ONNX's operators; a compiler may know old ones only.
+    """
+
+    def __init__(self, name: str, opset: int = _OPSET) -> None:
         self._name = name
+        self._opset = opset
         self._nodes: list[onnx.NodeProto] = []
         self._weights: dict[str, npt.NDArray[Any]] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -102,7 +108,8 @@ class Graph:
             graph,
             ir_version=_IR_VERSION,
             producer_name='xlerobot_asr_opt',
-            opset_imports=[helper.make_opsetid('', _OPSET), helper.make_opsetid(CONTRIB, 1)],
+            opset_imports=[helper.make_opsetid('', self._opset), *(
+                [helper.make_opsetid(CONTRIB, 1)] if self._opset == _OPSET else [])],
         )
         path.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -28,7 +28,7 @@ from xlerobot_asr_opt.models.whisper_weights import (
     Weights,
 )
 
-__all__ = ['Precision', 'write_decoder', 'write_encoder']
+__all__ = ['Precision', 'write_cross', 'write_decoder', 'write_encoder']
 
 Precision = Literal['int8', 'float32']
 
@@ -40,6 +40,15 @@ Floats = npt.NDArray[np.float32]
 def write_encoder(weights: Weights, path: Path, precision: Precision) -> None:
     """Write encoder.onnx and its weights."""
     _Encoder(weights, precision).build().write(path)
+
+
+def write_cross(weights: Weights, path: Path, precision: Precision) -> None:
+    """Write only the encoder's end, for one that was compiled without it.
+
+    Input `hidden` float32[1, width, fold, T / fold] in place of `mel`; the outputs are the
+    encoder's.
+    """
+    _Encoder(weights, precision).build_cross().write_whole(path)
 
 
 def write_decoder(weights: Weights, path: Path, precision: Precision) -> None:
@@ -113,6 +122,15 @@ class _Encoder(_Builder):
             x = self._layer(f'layer_{index}', x, layer)
         self._cross(self._norm('norm', x, self._w.encoder_norm))
         return self._g
+
+    def build_cross(self) -> Graph:
+        """The last norm and what follows it, from channels first and time folded."""
+        g = self._g
+        hidden = g.input('hidden', np.float32, [1, self._dims.width, 'fold', 'time'])
+        x = g.node('Reshape', hidden, self._integers(1, self._dims.width, -1))
+        x = g.node('Transpose', x, perm=[0, 2, 1])
+        self._cross(self._norm('norm', x, self._w.encoder_norm))
+        return g
 
     def _front(self, mel: str) -> str:
         """Two convolutions and the positions: [1, mel_bins, frames] to [1, frames / 2, width]."""

@@ -1,10 +1,15 @@
 """Utterances of people, with what they said, and the word error rate against it."""
 
+from __future__ import annotations
+
+import gzip
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from xlerobot_asr_opt.core.audio import Resampler
 from xlerobot_asr_opt.core.segmenter import Begin, Cutting, End, Segmenter, Split
@@ -13,8 +18,14 @@ from xlerobot_asr_opt.models.layout import asset_path
 from xlerobot_asr_opt.records import SAMPLE_RATE
 from xlerobot_asr_opt.sources.file import AudioFile
 
+__all__ = ['Samples', 'Utterance', 'errors', 'from_folder', 'two_cities', 'words']
+
 SHORTEST_S, LONGEST_S = 2.0, 6.0
 PAUSE_S = 0.2
+
+Samples = npt.NDArray[np.int16]
+Between = tuple[float, float]
+"""Shortest and longest utterance that is taken [s]."""
 
 TWO_CITIES = (
     (2.0, 'it was the best of times'), (3.8, 'it was the worst of times'),
@@ -39,18 +50,22 @@ NUMBERS = dict(zip('0123456789', (
 class Utterance:
     """int16[n] at SAMPLE_RATE, and the words that were said."""
 
-    samples: np.ndarray
+    samples: Samples
     words: list[str]
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
+        """How long it lasts."""
         return len(self.samples) / SAMPLE_RATE
 
 
-def two_cities():
-    """Cut the demo's recording at its pauses: every run of phrases that lasts 2 to 6 s.
+def two_cities(between: Between = (SHORTEST_S, LONGEST_S)) -> list[Utterance]:
+    """Cut the demo's recording at its pauses: every run of phrases that is not too short or long.
 
     The segments that ingest makes of it by default are among them, sample for sample.
+
+    Raises:
+        ModelError: two_cities or silero-vad is not fetched.
     """
     samples = read(asset_path('two_cities'))
     pieces = cut(samples)
@@ -58,37 +73,44 @@ def two_cities():
     return [
         Utterance(samples[begin:end], words(' '.join(
             text for at, text in TWO_CITIES if begin <= at * SAMPLE_RATE < end)))
-        for begin, end in runs if usable(end - begin)]
+        for begin, end in runs if _usable(end - begin, between)]
 
 
-def from_folder(folder, texts):
+def from_folder(
+    folder: Path, texts: Path, between: Between = (SHORTEST_S, LONGEST_S),
+) -> list[Utterance]:
     """Read the recordings of a folder whose text is known.
 
     Args:
         folder: WAV files, in folders of their own or not.
         texts: a file with a line ``name: text`` for each, the name without its ending.
+        between: shortest and longest utterance that is taken [s].
     """
-    said = dict(re.findall(r'^([^\s;:]+):[ \t]*(.+)$', texts.read_text(), re.MULTILINE))
+    said = dict(re.findall(r'^([^\s;:]+):[ \t]*(.+)$', _text(texts), re.MULTILINE))
     found = []
     for path in sorted(Path(folder).rglob('*.wav')):
         text = said.get(path.relative_to(folder).with_suffix('').as_posix(), '')
         # Brackets and the like tell of noises, and of words that are not said as written.
         if text and not re.search(r'[\[(<*#]', text):
             samples = read(path)
-            if usable(len(samples)):
+            if _usable(len(samples), between):
                 found.append(Utterance(samples, words(text)))
     return found
 
 
-def read(path):
-    """Read a recording as int16[n] at SAMPLE_RATE, by ingest's own resampler."""
+def read(path: Path) -> Samples:
+    """Read a recording as int16[n] at SAMPLE_RATE, by ingest's own resampler.
+
+    Raises:
+        SourceError: it is no recording.
+    """
     file = AudioFile(path)
     resampler = Resampler(file.rate, file.channels)
     pieces = [resampler.push(chunk.samples).copy() for chunk in file.chunks('', 0)]
     return np.concatenate([*pieces, resampler.flush()])
 
 
-def cut(samples):
+def cut(samples: Samples) -> list[tuple[int, int]]:
     """Cut a recording as ingest does, at shorter pauses; return (begin, end) of each piece."""
     cutting = Cutting(hangover=round(PAUSE_S * SAMPLE_RATE), longest=int(LONGEST_S * SAMPLE_RATE))
     segmenter = Segmenter(cutting, SileroDetector(asset_path('silero-vad')).track())
@@ -101,18 +123,13 @@ def cut(samples):
     return pieces
 
 
-def usable(samples):
-    """Tell whether so many samples are an utterance of 2 to 6 s."""
-    return SHORTEST_S <= samples / SAMPLE_RATE <= LONGEST_S
-
-
-def words(text):
+def words(text: str) -> list[str]:
     """Split a text into words that can be compared: lower case, no marks, digits spelled out."""
     text = re.sub(r'\d', lambda digit: f' {NUMBERS[digit[0]]} ', text.lower())
     return re.findall(r"[a-z]+(?:'[a-z]+)*", text)
 
 
-def errors(said, heard):
+def errors(said: Sequence[str], heard: Sequence[str]) -> int:
     """Count the words to replace, leave out or put in (Levenshtein)."""
     row = list(range(len(heard) + 1))
     for i, word in enumerate(said, 1):
@@ -120,3 +137,13 @@ def errors(said, heard):
         for j, other in enumerate(heard, 1):
             last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
     return row[-1]
+
+
+def _usable(samples: int, between: Between) -> bool:
+    return between[0] <= samples / SAMPLE_RATE <= between[1]
+
+
+def _text(path: Path) -> str:
+    """The text of a file; Debian compresses what lies beside a package's documentation."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == '.gz' else content).decode()
