@@ -40,12 +40,6 @@ def test_cache_directory(tmp_path, monkeypatch):
     assert checks.cache_directory().state == 'FAIL'
 
 
-def test_bpu(tmp_path):
-    assert checks.bpu(tmp_path / 'bpu').state == 'OK'
-    assert checks.bpu(tmp_path, ['no_such_library']).state == 'WARN'
-    assert checks.bpu(tmp_path, ['no_such_library', 'json']).text == 'present, driven by json'
-
-
 @pytest.mark.parametrize(('environment', 'state'), [
     ({}, 'FAIL'), ({'ROS_DISTRO': 'humble'}, 'OK'), ({'ROS_DISTRO': 'foxy'}, 'WARN'),
     ({'XLEROBOT_ASR_ENV': 'wheels'}, 'OK'),
@@ -93,6 +87,7 @@ def test_leftovers(tmp_path):
 
 @pytest.mark.parametrize(('state', 'code'), [('OK', 0), ('WARN', 0), ('FAIL', 1)])
 def test_exit_code(monkeypatch, capsys, state, code):
+    monkeypatch.setattr(doctor, 'BPU', ())
     monkeypatch.setattr(doctor, 'ROS', ())
     monkeypatch.setattr(
         doctor, 'MACHINE', (('thing', lambda: checks.Finding(state, 'found', 'do')),))

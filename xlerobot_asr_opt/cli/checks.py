@@ -23,8 +23,6 @@ _LIBRARIES = ('numpy', 'onnxruntime', 'tokenizers', 'soxr', 'soundfile', 'diskca
               'rosbags', 'rich')
 _MODELS = ('whisper-tiny.en', 'silero-vad')
 _MEMORY_NEEDED = 600
-_BPU = Path('/sys/devices/system/bpu')
-_BPU_LIBRARIES = ('hbm_runtime', 'hobot_dnn')
 
 
 class Finding(NamedTuple):
@@ -103,20 +101,36 @@ def cache_directory() -> Finding:
 
 
 def models(names: Iterable[str] = _MODELS) -> Finding:
-    """The default recogniser and the voice activity detector, every byte of them."""
-    from xlerobot_asr_opt.models.layout import asset_directory, is_fetched
+    """The default recogniser, the voice activity detector, and whatever else was fetched."""
+    from xlerobot_asr_opt.models.catalog import CATALOG
+    from xlerobot_asr_opt.models.fetch import arrived
+    from xlerobot_asr_opt.models.layout import is_fetched
+    there = [asset.name for asset in CATALOG if is_fetched(asset.name)]
+    for name in there:
+        if damage := _damage(name):
+            return fail(damage, f'xlerobot-asr models remove {name}, then fetch it')
+    missing = [name for name in names if name not in there]
+    halves = {asset.name: f'{asset.name} ({arrived(asset.name) / 1e6:.0f} of '
+                          f'{asset.download_size / 1e6:.0f} MB)'
+              for asset in CATALOG if asset.name not in there and arrived(asset.name)}
+    if missing or halves:
+        told = [f'{what}: {", ".join(listed)}' for what, listed in (
+            ('not fetched', missing), ('fetched in part', [*halves.values()])) if listed]
+        return warn('; '.join(told),
+                    f'xlerobot-asr models fetch {" ".join(dict.fromkeys([*missing, *halves]))}')
+    return ok(f'{", ".join(there)}: hashes are right')
+
+
+def _damage(name: str) -> str:
+    """What is wrong with a fetched asset; empty for nothing."""
+    from xlerobot_asr_opt.models.layout import asset_directory
     from xlerobot_asr_opt.models.manifest import Manifest
-    names = tuple(names)
-    missing = [name for name in names if not is_fetched(name)]
-    if missing:
-        return warn(f'not fetched: {", ".join(missing)}',
-                    f'xlerobot-asr models fetch {" ".join(missing)}')
+    directory = asset_directory(name)
     try:
-        for name in names:
-            Manifest.read(asset_directory(name)).check(asset_directory(name))
+        Manifest.read(directory).check(directory)
     except AsrError as error:
-        return fail(str(error), 'xlerobot-asr models remove, then fetch')
-    return ok(f'{", ".join(names)}: hashes are right')
+        return str(error)
+    return ''
 
 
 def microphone() -> Finding:
@@ -131,17 +145,6 @@ def microphone() -> Finding:
     return ok(', '.join(device.name for device in listed))
 
 
-def bpu(root: Path = _BPU, modules: Iterable[str] = _BPU_LIBRARIES) -> Finding:
-    """The neural processor of the RDK boards, and the library that drives it."""
-    if not root.is_dir():
-        return ok('none on this machine: models run on the CPU')
-    libraries_found = [name for name in modules if found(name)]
-    if not libraries_found:
-        return warn('present, but neither hbm_runtime nor hobot_dnn can be imported',
-                    'sudo apt-get install hobot-spdev (RDK OS 3.5 or newer) or hobot-dnn')
-    return ok(f'present, driven by {libraries_found[0]}')
-
-
 MACHINE: tuple[tuple[str, Callable[[], Finding]], ...] = (
     ('python', python),
     ('libraries', libraries),
@@ -150,6 +153,5 @@ MACHINE: tuple[tuple[str, Callable[[], Finding]], ...] = (
     ('cache directory', cache_directory),
     ('models', models),
     ('microphone', microphone),
-    ('BPU', bpu),
 )
 """Name and check, in the order in which doctor shows them."""

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.cli.checks import MACHINE, Finding
+from xlerobot_asr_opt.cli.checks_bpu import BPU
 from xlerobot_asr_opt.cli.checks_ros import ROS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run every check and show it at once."""
     failed = False
-    for name, finding in examine((*MACHINE, *ROS)):
+    for name, finding in examine((*MACHINE, *BPU, *ROS)):
         failed = failed or finding.state == 'FAIL'
         if args.json:
             print(json.dumps({'check': name, **finding._asdict()}, ensure_ascii=False), flush=True)
