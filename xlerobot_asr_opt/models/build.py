@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,15 @@ def build_silero(source: Path, directory: Path, *, name: str, sources: Mapping[s
     _write_manifest(directory, name, sources, None)
 
 
-def build_files(source: Path, directory: Path, *, name: str, sources: Mapping[str, str]) -> None:
-    """Take an asset that is used as it is.
+def build_files(
+    files: Iterable[Path], directory: Path, *, name: str, sources: Mapping[str, str],
+) -> None:
+    """Take the files of an asset that is used as it is.
 
     Raises:
         OSError: a file cannot be written.
     """
-    for file in source.iterdir():
+    for file in files:
         shutil.copyfile(file, directory / file.name)
     _write_manifest(directory, name, sources, None)
 

@@ -1,7 +1,8 @@
-"""The one table of what can be fetched: package, version, hashes, license, languages.
+"""The one table of what can be fetched: source, hashes, license, languages.
 
-Everything is named by package and version; where it comes from is the business of the index that
-the user's pip is configured for, and the hashes make sure that it is the same everywhere.
+What packages carry is named by package and version; where it comes from is the business of the
+index that the user's pip is configured for. What no package carries is named by its address. The
+hashes make sure that it is the same everywhere.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from typing import Literal
 
 from xlerobot_asr_opt.errors import ModelError
 
-__all__ = ['CATALOG', 'DEFAULT_MODEL', 'Asset', 'Distribution', 'Kind', 'Member', 'find']
+__all__ = [
+    'CATALOG',
+    'DEFAULT_MODEL',
+    'Asset',
+    'Distribution',
+    'HostedFile',
+    'Kind',
+    'Member',
+    'find',
+]
 
 Kind = Literal['asr', 'vad', 'recording']
 
@@ -60,17 +70,35 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class HostedFile:
+    """One file at the public home of a model.
+
+    Attributes:
+        address: where, https and of one fixed revision.
+        target: the name it gets.
+        size: bytes.
+        sha256: hex digest.
+    """
+
+    address: str
+    target: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Asset:
     """What a person fetches by one name.
 
     Attributes:
         name: the name.
-        kind: asr (a Whisper in CTranslate2's format, rebuilt), vad (silero's graph, rebuilt) or
-            recording (a file as it is).
+        kind: asr (a Whisper in CTranslate2's format, rebuilt, where it comes from distributions;
+            as it is from files), vad (silero's graph, rebuilt) or recording (a file as it is).
         description: one line.
         license: license of the content and whose it is.
         languages: ISO 639 codes; empty for any.
-        distributions: where its files come from.
+        distributions: the packages that its files come from.
+        files: its files that no package carries.
     """
 
     name: str
@@ -78,12 +106,20 @@ class Asset:
     description: str
     license: str
     languages: tuple[str, ...]
-    distributions: tuple[Distribution, ...]
+    distributions: tuple[Distribution, ...] = ()
+    files: tuple[HostedFile, ...] = ()
 
     @property
     def download_size(self) -> int:
         """Bytes to download."""
-        return sum(distribution.size for distribution in self.distributions)
+        return (sum(distribution.size for distribution in self.distributions)
+                + sum(file.size for file in self.files))
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """`package==version`, or an address, to hex SHA-256."""
+        packages = {f'{one.package}=={one.version}': one.sha256 for one in self.distributions}
+        return packages | {one.address: one.sha256 for one in self.files}
 
 
 _WHISPER_LANGUAGES = (
@@ -91,6 +127,10 @@ _WHISPER_LANGUAGES = (
     'th ur hr bg lt la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw '
     'gl mr pa si km sn yo so af oc ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl '
     'mg as tt haw ln ha ba jw su')
+
+_SENSE_VOICE = (
+    'https://huggingface.co/csukuangfj/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17/resolve/'
+    '2365baeacb507f821a0c8120fcee3d484dba7a07')
 
 CATALOG: tuple[Asset, ...] = (
     Asset(
@@ -151,6 +191,22 @@ CATALOG: tuple[Asset, ...] = (
                            'c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408'),
                 ),
             ),
+        ),
+    ),
+    Asset(
+        name='sense-voice',
+        kind='asr',
+        description='SenseVoiceSmall, int8: Mandarin, Cantonese, English, Japanese, Korean',
+        license='FunASR Model Open Source License Agreement 1.1 (Alibaba Group, SenseVoiceSmall)',
+        languages=('zh', 'yue', 'en', 'ja', 'ko'),
+        # Size and SHA-256 as several projects that pin this revision have published them.
+        files=(
+            HostedFile(f'{_SENSE_VOICE}/model.int8.onnx', 'model.int8.onnx', 239_233_841,
+                       'c71f0ce00bec95b07744e116345e33d8cbbe08cef896382cf907bf4b51a2cd51'),
+            HostedFile(f'{_SENSE_VOICE}/tokens.txt', 'tokens.txt', 315_894,
+                       'f449eb28dc567533d7fa59be34e2abca8784f771850c78a47fb731a31429a1dc'),
+            HostedFile(f'{_SENSE_VOICE}/LICENSE', 'LICENSE', 71,
+                       '221c6df10b0931a5629adad671ea48fb7747e034c414b6d2bfa275bc3dd4ea17'),
         ),
     ),
     Asset(

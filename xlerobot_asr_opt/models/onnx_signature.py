@@ -1,4 +1,4 @@
-"""Inputs and outputs of an ONNX file, read without the onnx library and without its weights.
+"""Inputs, outputs and metadata of an ONNX file, without the onnx library and its weights.
 
 A process that recognises needs neither: importing onnx costs some 40 MB, and loading a model to
 look at its inputs costs its size. Reads the protocol buffer's wire format; field numbers are those
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xlerobot_asr_opt.errors import ModelError
@@ -17,6 +17,9 @@ from xlerobot_asr_opt.errors import ModelError
 __all__ = ['Signature', 'Value', 'read_signature']
 
 _MODEL_GRAPH = 7
+_MODEL_METADATA = 14
+_ENTRY_KEY = 1
+_ENTRY_VALUE = 2
 _GRAPH_INPUT = 11
 _GRAPH_OUTPUT = 12
 _VALUE_NAME = 1
@@ -49,14 +52,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs by name, in the graph's order."""
+    """Inputs and outputs by name, in the graph's order, and the model's metadata by key."""
 
     inputs: dict[str, Value]
     outputs: dict[str, Value]
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def read_signature(path: Path) -> Signature:
-    """Inputs and outputs of the ONNX file.
+    """Inputs, outputs and metadata of the ONNX file.
 
     Raises:
         ModelError: not an ONNX file, or cut short.
@@ -67,7 +71,8 @@ def read_signature(path: Path) -> Signature:
     except (OSError, ValueError) as error:
         raise ModelError(f'{path}: cannot be read as an ONNX model: {error}') from error
     try:
-        return _graph(_last_graph(memoryview(data)))
+        model = memoryview(data)
+        return _graph(_last_graph(model), _metadata(model))
     except (_WireError, UnicodeDecodeError) as error:
         raise ModelError(
             f'{path}: not an ONNX model, or cut short: {error}; get it again'
@@ -89,14 +94,23 @@ def _last_graph(model: memoryview) -> memoryview:
     return graphs[-1]
 
 
-def _graph(data: memoryview) -> Signature:
+def _metadata(model: memoryview) -> dict[str, str]:
+    entries: dict[str, str] = {}
+    for number, value in _fields(model):
+        if number == _MODEL_METADATA:
+            parts = {kind: str(_bytes(part), 'utf-8') for kind, part in _fields(_bytes(value))}
+            entries[parts.get(_ENTRY_KEY, '')] = parts.get(_ENTRY_VALUE, '')
+    return entries
+
+
+def _graph(data: memoryview, metadata: dict[str, str]) -> Signature:
     inputs: dict[str, Value] = {}
     outputs: dict[str, Value] = {}
     for number, value in _fields(data):
         if number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
             found = _value(_bytes(value))
             (inputs if number == _GRAPH_INPUT else outputs)[found.name] = found
-    return Signature(inputs, outputs)
+    return Signature(inputs, outputs, metadata)
 
 
 def _value(data: memoryview) -> Value:
@@ -157,6 +171,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             at += size
         elif kind in (_FIXED64, _FIXED32):
             at += 8 if kind == _FIXED64 else 4
+            if at > len(data):
+                raise _WireError('it ends in the middle of a number')
         else:
             raise _WireError(f'the wire type {kind} at {at}')
 
