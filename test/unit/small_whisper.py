@@ -1,4 +1,4 @@
-"""A Whisper small enough to be made in a test: as CTranslate2, as ONNX of the hub, in a wheel."""
+"""A Whisper small enough to be made in a test: as CTranslate2, and in a wheel."""
 
 import hashlib
 import json
@@ -6,7 +6,6 @@ import struct
 import zipfile
 
 import numpy as np
-from onnx import TensorProto, helper
 
 from xlerobot_asr_opt.models.catalog import Asset, Distribution, Member
 
@@ -19,7 +18,7 @@ FIRST_SPECIAL = VOCABULARY - len(SPECIAL)
 _TYPES = {'float32': 0, 'int8': 1, 'int16': 2, 'int32': 3, 'float16': 4}
 
 
-def tensors(seed=0):
+def tensors(seed=0, audio_positions=AUDIO_POSITIONS):
     """Name to array, as CTranslate2's converter names them, float16 as it is published."""
     random = np.random.default_rng(seed)
     found = {}
@@ -46,7 +45,7 @@ def tensors(seed=0):
 
     matrix('encoder/conv1', WIDTH, MEL_BINS, 3)
     matrix('encoder/conv2', WIDTH, WIDTH, 3)
-    for side, positions in (('encoder', AUDIO_POSITIONS), ('decoder', TEXT_POSITIONS)):
+    for side, positions in (('encoder', audio_positions), ('decoder', TEXT_POSITIONS)):
         found[f'{side}/position_encodings/encodings'] = random.normal(
             0, 0.3, (positions, WIDTH)).astype(np.float16)
         norm(f'{side}/layer_norm')
@@ -142,56 +141,3 @@ def make_assets(wheels, source):
         Asset('small', 'asr', 'A small Whisper', 'none', ('en', 'de'), (first, second)),
         Asset('speech', 'recording', 'A small recording', 'none', ('en',), (recording,)),
     )
-
-
-def write_hub(directory, *, graphs='', merged=False, step=False, free=False, features=True):
-    """Write a directory in the hub's layout; its graphs have inputs and outputs and no nodes.
-
-    Args:
-        directory: where.
-        graphs: folder of the ONNX files in it.
-        merged: one decoder with both branches.
-        step: a decoder for every step after the first, too.
-        free: the graphs do not say their sizes.
-        features: write tokenizer.json and config.json.
-    """
-    place = directory / graphs
-    place.mkdir(parents=True, exist_ok=True)
-
-    def size(number, name):
-        return name if free else number
-
-    cache = ['batch', size(HEADS, 'heads'), 'past', WIDTH // HEADS]
-    parts = [f'{layer}.{side}.{part}' for layer in range(DECODER_LAYERS)
-             for side in ('decoder', 'encoder') for part in ('key', 'value')]
-    past = {f'past_key_values.{part}': cache for part in parts}
-    present = {f'present.{part}': cache for part in parts}
-    logits = {'logits': ['batch', 'n', size(VOCABULARY, 'vocabulary')]}
-    hidden = ['batch', size(AUDIO_POSITIONS, 'time'), size(WIDTH, 'width')]
-    whole = {'input_ids': ['batch', 'n'], 'encoder_hidden_states': hidden}
-    mel = ['batch', size(MEL_BINS, 'bins'), size(2 * AUDIO_POSITIONS, 'frames')]
-    _write_graph(place / 'encoder_model.onnx', {'input_features': mel},
-                 {'last_hidden_state': hidden})
-    if merged:
-        _write_graph(place / 'decoder_model_merged.onnx',
-                     {**whole, **past, 'use_cache_branch': [1]}, {**logits, **present})
-    else:
-        _write_graph(place / 'decoder_model.onnx', whole, {**logits, **present})
-    if step:
-        _write_graph(place / 'decoder_with_past_model.onnx',
-                     {'input_ids': ['batch', 1], **past}, {**logits, **present})
-    if features:
-        (directory / 'tokenizer.json').write_text(json.dumps(tokenizer()))
-        (directory / 'config.json').write_text(json.dumps({
-            'num_mel_bins': MEL_BINS, 'd_model': WIDTH, 'decoder_attention_heads': HEADS,
-            'vocab_size': VOCABULARY, 'max_source_positions': AUDIO_POSITIONS,
-            'max_target_positions': TEXT_POSITIONS}))
-    return directory
-
-
-def _write_graph(path, inputs, outputs):
-    def values(named):
-        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-                for name, shape in named.items()]
-    graph = helper.make_graph([], path.stem, values(inputs), values(outputs))
-    path.write_bytes(helper.make_model(graph).SerializeToString())

@@ -2,19 +2,20 @@
 
 A directory with tokenizer.json, config.json and generation_config.json if there, and in it or in
 its folder onnx/ the graphs encoder_model.onnx and decoder_model_merged.onnx, or decoder_model.onnx
-and if there decoder_with_past_model.onnx, as exported by Optimum.
+and if there decoder_with_past_model.onnx, as exported by Optimum. A decoder_model.onnx that was
+exported without a past gives logits alone: config.json then says how many layers it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.files import Dims, ModelFiles
 from xlerobot_asr_opt.models.manifest import digest_of, sha256_of
-from xlerobot_asr_opt.models.onnx_signature import Signature, read_signature
+from xlerobot_asr_opt.models.onnx_signature import Signature, Value, read_signature
 from xlerobot_asr_opt.models.tokens import read_json, read_special_tokens
 
 __all__ = ['open_hub']
@@ -26,6 +27,11 @@ _WITH_PAST = 'decoder_with_past_model.onnx'
 _AUDIO_POSITIONS = 1500
 _TEXT_POSITIONS = 448
 _MULTILINGUAL_VOCABULARY = 51865
+_MAY_ASK_FOR = ('encoder_hidden_states', 'cache_position')
+"""What some versions of Optimum let a decoder with a past ask for, too."""
+_FLOAT32 = 1
+_ELEMENTS = {'input_ids': 7, 'cache_position': 7, 'use_cache_branch': 9}
+"""ONNX's numbers of the element types: 7 int64, 9 bool."""
 
 
 def open_hub(directory: Path) -> ModelFiles:
@@ -109,36 +115,70 @@ def _check(
     front = read_signature(encoder)
     _expect(encoder, front, ['input_features'], ['last_hidden_state'])
     back = read_signature(decoder)
+    cached = merged or step is not None
+    # A decoder that is exported without a past gives nothing but logits.
     layers = sum(
         name.startswith('present.') and name.endswith('.decoder.key') for name in back.outputs
+    ) or (1 if cached else _number(decoder, config, 'decoder_layers'))
+    own, past = (
+        [f'{layer}.{side}.{part}' for layer in range(layers)
+         for side in sides for part in ('key', 'value')]
+        for sides in (('decoder',), ('decoder', 'encoder'))
     )
-    parts = [
-        f'{layer}.{side}.{part}'
-        for layer in range(max(layers, 1))
-        for side in ('decoder', 'encoder')
-        for part in ('key', 'value')
-    ]
-    past = [f'past_key_values.{part}' for part in parts]
+    taken = [f'past_key_values.{name}' for name in past]
     _expect(
         decoder,
         back,
-        ['input_ids', 'encoder_hidden_states', *(['use_cache_branch', *past] if merged else [])],
-        ['logits', *(f'present.{part}' for part in parts)],
+        ['input_ids', 'encoder_hidden_states', *(['use_cache_branch', *taken] if merged else [])],
+        ['logits', *(f'present.{name}' for name in past if cached)],
     )
+    _match(decoder, back, 'encoder_hidden_states', front.outputs['last_hidden_state'])
     if step is not None:
-        _expect(step, read_signature(step), ['input_ids', *past], ['logits'])
+        after = read_signature(step)
+        _expect(step, after, ['input_ids', *taken],
+                ['logits', *(f'present.{name}' for name in own)])
+        for name in past:
+            _match(step, after, f'past_key_values.{name}', back.outputs[f'present.{name}'])
     return _dims(decoder, front, back, layers, config)
 
 
 def _expect(
-    path: Path, signature: Signature, inputs: Iterable[str], outputs: Iterable[str]
+    path: Path, signature: Signature, inputs: Sequence[str], outputs: Sequence[str]
 ) -> None:
+    """Refuse a graph that lacks one of these, asks for more, or counts in other numbers."""
     missing = [f'input {name}' for name in inputs if name not in signature.inputs]
     missing += [f'output {name}' for name in outputs if name not in signature.outputs]
     if missing:
         raise ModelError(
             f'{path}: not this part of a Whisper: {", ".join(missing)} missing; it has the inputs '
             f'{", ".join(signature.inputs)} and the outputs {", ".join(signature.outputs)}'
+        )
+    unknown = [name for name in signature.inputs if name not in {*inputs, *_MAY_ASK_FOR}]
+    if unknown:
+        raise ModelError(
+            f'{path}: asks for {", ".join(unknown)}, expected the inputs {", ".join(inputs)} '
+            'alone; export it with Optimum'
+        )
+    for name, value in (signature.inputs | signature.outputs).items():
+        wanted = _ELEMENTS.get(name, _FLOAT32)
+        if value.element != wanted:
+            raise ModelError(
+                f'{path}: {name} has elements of ONNX type {value.element}, expected {wanted}; '
+                'take the export in float32'
+            )
+
+
+def _match(path: Path, signature: Signature, name: str, given: Value) -> None:
+    """Refuse a graph that is of another size than the one whose output it takes."""
+    taken = signature.inputs[name].shape
+    sizes = list(zip(taken, given.shape, strict=False))
+    # Sizes that are free have names, which every export chooses for itself.
+    if len(taken) != len(given.shape) or any(
+        one != other for one, other in sizes if isinstance(one, int) and isinstance(other, int)
+    ):
+        raise ModelError(
+            f'{path}: takes {name} of the shape {taken}, but the graph before it gives '
+            f'{given.name} of {given.shape}; take all graphs from one export'
         )
 
 
@@ -153,11 +193,11 @@ def _dims(
     frames = features[2] if len(features) > 2 else ''
     if not isinstance(frames, int):
         frames = 2 * _number(path, config, 'max_source_positions', _AUDIO_POSITIONS)
-    present = back.outputs['present.0.decoder.key'].shape
+    present = back.outputs.get('present.0.decoder.key')
     return Dims(
         mel_bins=size(features, 1, 'num_mel_bins'),
         width=size(front.outputs['last_hidden_state'].shape, 2, 'd_model'),
-        heads=size(present, 1, 'decoder_attention_heads'),
+        heads=size(present.shape if present else (), 1, 'decoder_attention_heads'),
         decoder_layers=layers,
         vocabulary=size(back.outputs['logits'].shape, 2, 'vocab_size'),
         audio_positions=frames // 2,
