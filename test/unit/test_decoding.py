@@ -255,3 +255,26 @@ def test_a_number_that_is_none_is_told(decode, at, value):
 def test_logits_that_exclude_everything_are_told(decode):
     with pytest.raises(BackendError, match='a logit of -inf'):
         decode(np.full(VOCABULARY, -np.inf, np.float32))
+
+
+# What a text is worth.
+
+@pytest.mark.parametrize('text', ['a', 'ab', 'aba'])
+def test_a_text_is_as_likely_as_its_decoding_says(vocabularies, text):
+    decoder = GreedyDecoder(
+        vocabularies['en'], digits=True, most_tokens=224, positions=POSITIONS)
+    rows = [row(), *text_rows(text)]
+    decoded = decoder.decode(Feed(*rows), '')
+    assert decoded.stop is Stop.END
+    total = decoder.log_probability(Feed(*rows), decoded)
+    assert total == pytest.approx(
+        decoded.mean_log_probability * (len(decoded.tokens) + 1), rel=1e-5)
+
+
+def test_a_text_that_the_model_does_not_say_is_less_likely(vocabularies):
+    decoder = GreedyDecoder(
+        vocabularies['en'], digits=True, most_tokens=224, positions=POSITIONS)
+    said, other = (decoder.decode(Feed(row(), *text_rows(text)), '') for text in ('ab', 'ba'))
+    values = [decoder.log_probability(Feed(row(), *text_rows('ab')), decoded)
+              for decoded in (said, other)]
+    assert values[0] > values[1]

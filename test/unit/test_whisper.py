@@ -12,9 +12,12 @@ import soundfile
 from small_vocabulary import build_small
 from small_whisper import model_bin, tensors
 
+from xlerobot_asr_opt.backends import whisper
 from xlerobot_asr_opt.backends.base import Prepared
+from xlerobot_asr_opt.backends.calibration import UNCHANGED
+from xlerobot_asr_opt.backends.decoding import Decoded, Stop
 from xlerobot_asr_opt.backends.log_mel import HOP, widen
-from xlerobot_asr_opt.backends.whisper import WhisperBackend, window
+from xlerobot_asr_opt.backends.whisper import WhisperBackend
 from xlerobot_asr_opt.core.audio import Resampler
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
 from xlerobot_asr_opt.models.layout import asset_path
@@ -34,7 +37,7 @@ def noise(length=5000, seed=0):
 
 
 def loaded(**parameters):
-    backend = WhisperBackend(InferenceParameters(**parameters))
+    backend = WhisperBackend(InferenceParameters(**parameters), curve=UNCHANGED)
     backend.load()
     return backend
 
@@ -95,11 +98,9 @@ def test_noise_is_no_speech_and_the_cause_is_told(tiny):
 
 def test_a_doubted_text_is_decoded_again_in_the_longest_window(tiny, part):
     samples = part(*UNCLEAR)
-    prepared = tiny.prepare(samples, '')
-    quick = tiny.recognise(prepared)
+    quick = hear(loaded(retry_confidence=0.0), samples)
     careful = hear(loaded(log_probability_threshold=0.0), samples)
-    wide = tiny.recognise(dataclasses.replace(
-        prepared, features=widen(prepared.features, 3000)))
+    wide = wide_result(tiny, samples)
     assert (careful.text, careful.confidence) == (wide.text, wide.confidence)
     assert careful.confidence != quick.confidence
 
@@ -107,16 +108,40 @@ def test_a_doubted_text_is_decoded_again_in_the_longest_window(tiny, part):
 @pytest.mark.parametrize('heard', [BELIEF, UNCLEAR], ids=['belief', 'unclear'])
 def test_of_an_unsure_text_the_likelier_of_two_stays(tiny, part, heard):
     samples = part(*heard[:2])
-    prepared = tiny.prepare(samples, '')
     quick = hear(loaded(retry_confidence=0.0), samples)
-    wide = tiny.recognise(dataclasses.replace(
-        prepared, features=widen(prepared.features, 3000)))
     both = hear(loaded(retry_confidence=1.0), samples)
-    likelier = max(quick, wide, key=lambda result: result.confidence)
-    assert (both.text, both.confidence) == (likelier.text, likelier.confidence)
     assert not quick.reason
     assert both.reason == (
-        f'decoded in 30 s, for in a shorter window: confidence {quick.confidence:.2f}')
+        f'decoded in 30 s, for in a shorter window: own confidence {quick.confidence:.2f}')
+    wide = wide_result(tiny, samples)
+    first, second = (likelihood(tiny, samples, result) for result in (quick, wide))
+    assert (both.text, both.confidence) == (
+        (wide.text, wide.confidence) if second > first else (quick.text, quick.confidence))
+
+
+def test_a_second_text_that_is_less_likely_is_not_believed(tiny, part, monkeypatch):
+    """The second look hears somebody else."""
+    other = widen(tiny.prepare(part(*TIMES[:2]), '').features, 5 * SAMPLE_RATE, 3000)
+    monkeypatch.setattr(whisper, 'widen', lambda *_: other)
+    result = hear(loaded(retry_confidence=1.0), part(*BELIEF[:2]))
+    assert words(result.text) == BELIEF[2].split()
+    assert 'own confidence' in result.reason
+
+
+def wide_result(backend, samples):
+    """What the longest window alone gives."""
+    prepared = backend.prepare(samples, '')
+    return backend.recognise(dataclasses.replace(
+        prepared, features=widen(prepared.features, prepared.length, 3000)))
+
+
+def likelihood(backend, samples, result):
+    """Log-probability of a text in the window that the speech needs."""
+    model = backend._model
+    tokens = model.vocabulary._encode(f' {result.text}')
+    decoded = Decoded(tuple(tokens), 'en', 0.0, 0.0, Stop.END)
+    feed = model.graphs.encode(backend.prepare(samples, '').features)
+    return model.decoder.log_probability(feed, decoded)
 
 
 def test_a_text_that_is_doubted_in_the_longest_window_too_says_why(part):
@@ -198,9 +223,10 @@ def test_the_digest_follows_the_model(small, tmp_path):
 
 
 @pytest.mark.parametrize(('samples', 'frames'), [
-    (0, 400), (1, 500), (100 * HOP, 500), (100 * HOP + 1, 600), (10 ** 9, 3000)])
-def test_a_window_is_the_speech_and_four_seconds_in_whole_seconds(samples, frames):
-    assert window(samples, 3000) == frames
+    (0, 400), (1, 500), (100 * HOP, 500), (100 * HOP + 1, 600), (3000 * HOP, 3000)])
+def test_a_window_is_the_speech_and_four_seconds_in_whole_seconds(tiny, samples, frames):
+    part = np.zeros(min(samples, tiny.longest), np.int16)
+    assert tiny.prepare(part, '').features.shape == (1, 80, frames)
 
 
 # What goes wrong.

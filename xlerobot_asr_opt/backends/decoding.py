@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.errors import BackendError
+from xlerobot_asr_opt.errors import NotANumberError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Feed(Protocol):
         """Append tokens to what was fed before.
 
         Args:
-            tokens: at least one; the whole prompt at first, then one at a time.
+            tokens: at least one; the whole prompt at first, then one at a time; or all of a text.
             rows: which of them the logits are wanted of, as indices into tokens.
 
         Returns:
@@ -102,7 +102,7 @@ class GreedyDecoder:
             language: one that the vocabulary knows; empty: detected.
 
         Raises:
-            BackendError: the model gave NaN.
+            NotANumberError: the model gave NaN.
         """
         language, silence, logits = self._prompt(feed, language)
         logits[self._suppressed_at_first] = -np.inf
@@ -126,6 +126,27 @@ class GreedyDecoder:
             logits = feed((token,), (0,))[0]
         mean = math.fsum(log_probabilities) / len(log_probabilities)
         return Decoded(tuple(tokens), language, mean, silence, stop)
+
+    def log_probability(self, feed: Feed, decoded: Decoded) -> float:
+        """Of a text that was decoded elsewhere, and its end, in the segment before a decoder.
+
+        Args:
+            feed: nothing was fed yet.
+            decoded: the text, and its language.
+
+        Raises:
+            BackendError: the model gave NaN.
+        """
+        prompt = self._vocabulary.prompt(decoded.language)
+        said = (*decoded.tokens, self._vocabulary.end)
+        rows = feed((self._vocabulary.start, *prompt, *decoded.tokens),
+                    range(len(prompt), len(prompt) + len(said)))
+        rows[0, self._suppressed_at_first] = -np.inf
+        total = 0.0
+        for logits, token in zip(rows, said, strict=True):
+            likeliest, log_probability = self._choose(logits)
+            total += log_probability + float(logits[token] - logits[likeliest])
+        return total
 
     def _prompt(self, feed: Feed, language: str) -> tuple[str, float, Logits]:
         """Feed the prompt.
@@ -164,7 +185,7 @@ class GreedyDecoder:
 def _finite(highest: np.float32) -> np.float32:
     """The highest logit, if it is a number: NumPy's max and argmax find a NaN first."""
     if not np.isfinite(highest):
-        raise BackendError(
+        raise NotANumberError(
             f'the decoder gave a logit of {highest}, expected finite numbers; '
             'try another backend, or fetch the model again')
     return highest

@@ -69,20 +69,23 @@ def log_mel(samples: Samples, frames: int, mels: int = 80) -> Features:
     return features
 
 
-def widen(features: Features, frames: int) -> Features:
-    """The same features in a longer window, filled up with silence.
+def widen(features: Features, samples: int, frames: int) -> Features:
+    """The same speech in a longer window, with zeros behind it in place of silence.
+
+    faster-whisper fills its windows so. A model that is unsure of what it hears before silence is
+    often sure of it then, and the other way round.
 
     Args:
         features: float32[1, mels, n] of log_mel.
+        samples: of the speech that they were made of.
         frames: at least n.
 
     Returns:
         float32[1, mels, frames].
     """
-    _, mels, given = features.shape
-    wide = np.empty((1, mels, frames), np.float32)
-    wide[:, :, :given] = features
-    wide[:, :, given:] = _silence(float(features.max()))
+    spoken = min(features.shape[2], -(-samples // HOP))
+    wide = np.zeros((1, features.shape[1], frames), np.float32)
+    wide[:, :, :spoken] = features[:, :, :spoken]
     return wide
 
 

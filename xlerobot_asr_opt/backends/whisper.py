@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,42 +16,44 @@ import numpy as np
 import onnxruntime
 
 from xlerobot_asr_opt.backends.base import Prepared, Result, Samples, check_samples
+from xlerobot_asr_opt.backends.calibration import CURVES, UNCHANGED
 from xlerobot_asr_opt.backends.decoding import GreedyDecoder
 from xlerobot_asr_opt.backends.guards import Thresholds, doubt, silence
 from xlerobot_asr_opt.backends.log_mel import FRAME_RATE, HOP, log_mel, widen
 from xlerobot_asr_opt.backends.onnx_hub import HubGraphs
 from xlerobot_asr_opt.backends.onnx_own import OwnGraphs
+from xlerobot_asr_opt.backends.onnx_sessions import Graphs
 from xlerobot_asr_opt.backends.tokens import Vocabulary
-from xlerobot_asr_opt.errors import BackendError, ConfigurationError
+from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
+from xlerobot_asr_opt.models.files import ModelFiles
 from xlerobot_asr_opt.models.layout import open_model
 from xlerobot_asr_opt.records import RecognitionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from xlerobot_asr_opt.backends.calibration import Curve
     from xlerobot_asr_opt.backends.decoding import Decoded
     from xlerobot_asr_opt.backends.log_mel import Features
-    from xlerobot_asr_opt.backends.onnx_sessions import Graphs
-    from xlerobot_asr_opt.models.files import ModelFiles
     from xlerobot_asr_opt.parameters import InferenceParameters
 
-__all__ = ['WhisperBackend', 'window']
+__all__ = ['OpenGraphs', 'WhisperBackend', 'open_graphs']
 
 _log = logging.getLogger(__name__)
 
-DECODING = 3
-"""Raised whenever this package's decoding changes a text: cached texts are then made anew."""
+DECODING = 5
+"""Raised whenever this package changes a text or its confidence: what is cached is then made
+anew."""
 
-_STEP = FRAME_RATE
-"""Windows come in steps of a second, so that onnxruntime's buffers are used again."""
-_MARGIN = 4 * FRAME_RATE
-"""Silence that is encoded together with the speech [frames]: docs/recogniser.md has why."""
+OpenGraphs = Callable[[ModelFiles, int], Graphs]
+"""Opens the graphs of a model, each with so many threads; raises ModelError or BackendError."""
 
 
-def window(samples: int, longest: int) -> int:
-    """Frames to encode for so many samples, at most longest."""
-    frames = -(-samples // HOP) + _MARGIN
-    return min(longest, -(-frames // _STEP) * _STEP)
+def open_graphs(files: ModelFiles, threads: int) -> Graphs:
+    """Open the graphs of either layout on onnxruntime.
+
+    Raises:
+        ModelError: a graph is damaged.
+    """
+    return OwnGraphs(files, threads) if files.layout == 'own' else HubGraphs(files, threads)
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,31 @@ class WhisperBackend:
     """An InferenceBackend that runs a Whisper model of either layout.
 
     A text that the guards doubt is decoded a second time, in the longest window, and so is one of
-    little confidence, of which the likelier stays. Confidence is exp(mean log-probability of the
-    text's tokens and its end): the model's own opinion.
+    little confidence, of which the likelier stays: exp(mean log-probability of the text's tokens
+    and its end), the model's own opinion. What is told of it is calibrated, see calibration.py.
 
     Args:
         parameters: of the inference node.
         clock: seconds, monotonic; handed in by tests.
+        name: what runs the graphs, as results say it.
+        graphs: opens them.
+        curve: of the confidence; None: the one that was measured for the model.
     """
 
-    name = 'onnxruntime'
-
     def __init__(
-        self, parameters: InferenceParameters, clock: Callable[[], float] = time.perf_counter,
+        self,
+        parameters: InferenceParameters,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        name: str = 'onnxruntime',
+        graphs: OpenGraphs = open_graphs,
+        curve: Curve | None = None,
     ) -> None:
+        self.name = name
         self._parameters = parameters
         self._clock = clock
+        self._open_graphs = graphs
+        self._curve = curve
         self._thresholds = Thresholds(
             parameters.no_speech_threshold, parameters.log_probability_threshold,
             parameters.compression_threshold)
@@ -114,12 +127,14 @@ class WhisperBackend:
             **dataclasses.asdict(self._thresholds),
         }
         told = json.dumps(settings, sort_keys=True).encode()
-        return hashlib.blake2b(self._model.files.digest + told, digest_size=32).digest()
+        model = self._model
+        return hashlib.blake2b(
+            model.files.digest + model.graphs.digest + told, digest_size=32).digest()
 
     @property
     def longest(self) -> int:
         """Longest segment [samples at SAMPLE_RATE]."""
-        return self._model.files.dims.frames * HOP
+        return self._model.graphs.longest * HOP
 
     def load(self) -> None:
         """Open the model.
@@ -127,17 +142,20 @@ class WhisperBackend:
         Raises:
             ModelError: it is missing, damaged or of another kind.
             ConfigurationError: the model does not know the language.
+            BackendError: what runs its graphs is not there.
         """
         files = open_model(self._parameters.model)
+        if not isinstance(files, ModelFiles):
+            raise ModelError(f'{files.name} is a CTC model ({files.family}), expected a Whisper')
         vocabulary = Vocabulary(files)
         language = self._parameters.language
         if language and language not in vocabulary.languages:
             raise ConfigurationError(f'language: {_unknown(language, files)}')
-        graphs = OwnGraphs if files.layout == 'own' else HubGraphs
+        graphs = self._open_graphs(files, self._parameters.threads)
         decoder = GreedyDecoder(
             vocabulary, digits=self._parameters.digits, most_tokens=self._parameters.most_tokens,
             positions=files.dims.text_positions)
-        self._loaded = _Loaded(files, vocabulary, graphs(files, self._parameters.threads), decoder)
+        self._loaded = _Loaded(files, vocabulary, graphs, decoder)
 
     def warm_up(self) -> None:
         """Recognise two seconds of silence, or as much as the model takes."""
@@ -146,6 +164,8 @@ class WhisperBackend:
 
     def close(self) -> None:
         """Let go of the model."""
+        if self._loaded is not None:
+            self._loaded.graphs.close()
         self._loaded = None
 
     def prepare(self, samples: Samples, language: str) -> Prepared:
@@ -161,9 +181,8 @@ class WhisperBackend:
         if language and language not in model.vocabulary.languages:
             raise BackendError(_unknown(language, model.files))
         start = self._clock()
-        dims = model.files.dims
-        frames = window(len(samples), dims.frames) if model.graphs.any_window else dims.frames
-        features = log_mel(samples, frames, dims.mel_bins)
+        frames = model.graphs.window(len(samples))
+        features = log_mel(samples, frames, model.files.dims.mel_bins)
         return Prepared(features, len(samples), language, 1e3 * (self._clock() - start))
 
     def recognise(self, prepared: Prepared) -> Result:
@@ -178,22 +197,38 @@ class WhisperBackend:
         look = self._look(prepared.features, prepared.language)
         why = doubt(look.text, look.decoded, self._thresholds)
         unsure = look.confidence < self._parameters.retry_confidence
-        if (why or unsure) and prepared.features.shape[2] < self._model.files.dims.frames:
+        if (why or unsure) and prepared.features.shape[2] < self._model.graphs.longest:
             look, why = self._second_look(look, why, prepared)
         return self._result(look, why, prepared)
 
     def _second_look(self, first: _Look, doubted: str, prepared: Prepared) -> tuple[_Look, str]:
         """Decode in the longest window; return the text that stays, and why it was necessary."""
-        longest = self._model.files.dims.frames
-        why = doubted or f'confidence {first.confidence:.2f}'
+        longest = self._model.graphs.longest
+        why = doubted or f'own confidence {first.confidence:.2f}'
         _log.debug('%s: %r; decoding again in the longest window', why, first.text)
-        second = self._look(widen(prepared.features, longest), prepared.language)
-        stays = first if not doubted and first.confidence >= second.confidence else second
+        start = self._clock()
+        second = self._look(
+            widen(prepared.features, prepared.length, longest), prepared.language)
+        stays = second if doubted or self._is_likelier(second, first, prepared) else first
+        spent_ms = 1e3 * (self._clock() - start) - second.encode_ms
         look = dataclasses.replace(
             stays, encode_ms=first.encode_ms + second.encode_ms,
-            decode_ms=first.decode_ms + second.decode_ms)
+            decode_ms=first.decode_ms + spent_ms)
         told = f'decoded in {longest / FRAME_RATE:g} s, for in a shorter window: {why}'
         return look, doubt(look.text, look.decoded, self._thresholds) or told
+
+    def _is_likelier(self, second: _Look, first: _Look, prepared: Prepared) -> bool:
+        """Whether the second text is the likelier one even by what the first look has seen.
+
+        So it is only believed where the first search went astray, and not for what the other
+        window shows otherwise.
+        """
+        if second.decoded.tokens == first.decoded.tokens:
+            return False
+        decoder, graphs = self._model.decoder, self._model.graphs
+        values = [decoder.log_probability(graphs.encode(prepared.features), look.decoded)
+                  for look in (first, second)]
+        return values[1] > values[0]
 
     def _look(self, features: Features, language: str) -> _Look:
         model = self._model
@@ -211,13 +246,17 @@ class WhisperBackend:
             status=RecognitionStatus.NO_SPEECH if silent else RecognitionStatus.DONE,
             text='' if silent else look.text,
             language='' if silent else look.decoded.language,
-            confidence=look.confidence,
+            confidence=self._calibrated(look.confidence),
             backend=self.name,
             reason=silent or doubted,
             features_ms=prepared.features_ms,
             encode_ms=look.encode_ms,
             decode_ms=look.decode_ms,
         )
+
+    def _calibrated(self, confidence: float) -> float:
+        curve = self._curve or CURVES.get(self._model.files.name, UNCHANGED)
+        return curve(confidence)
 
     @property
     def _model(self) -> _Loaded:
