@@ -16,7 +16,8 @@ from pathlib import Path
 from bench.report import held
 
 FOLDER = Path(__file__).resolve().parent
-BENCHES = ('transport', 'recogniser', 'graph', 'replay')
+BENCHES = ('transport', 'recogniser', 'ctc', 'graph', 'replay', 'memory_pool', 'confidence',
+           'chain', 'quantizer')
 COLUMNS = '{:42} {:>6} {:>10} {:>10} {:>26} {:>7}  {}'
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from small_whisper import FIRST_SPECIAL, tokenizer, write_source
+from small_whisper import FIRST_SPECIAL, model_bin, tensors, tokenizer, write_source
 
 from xlerobot_asr_opt.models.build import build_whisper
 
@@ -43,18 +43,22 @@ def vocabulary_json(pieces=PIECES, merges=MERGES):
     }
 
 
-def build_small(directory, *, multilingual=True, precision='float32', **changes):
+def build_small(directory, *, multilingual=True, precision='float32', seconds=0.0, **changes):
     """Build the small Whisper with its vocabulary below directory; returns where it is.
 
     Args:
         directory: where.
         multilingual: its prompt has a language.
         precision: of its weights.
+        seconds: longest speech that it takes; 0: what is usual for it, 0.4 s.
         **changes: as for write_source.
     """
     source, built = directory / 'source', directory / 'small'
     source.mkdir(parents=True)
     built.mkdir()
+    if seconds:
+        # An encoder's position stands for 20 ms.
+        changes['model'] = model_bin(tensors(audio_positions=round(50 * seconds)))
     changes.setdefault('tokenizer', json.dumps(vocabulary_json()).encode())
     build_whisper(write_source(source, **changes), built, name='small', sources={},
                   multilingual=multilingual, precision=precision)

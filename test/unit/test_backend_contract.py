@@ -5,9 +5,14 @@ import threading
 
 import numpy as np
 import pytest
+from board_stand_ins import EASY_DNN, HBM, compiled_bundle, installed
+from generated_ctc import write_generic, write_sense_voice
+from small_hub import write_hub
 from small_vocabulary import build_small
 
-from xlerobot_asr_opt.backends.base import create
+from xlerobot_asr_opt.backends.base import Candidate, candidate, create
+from xlerobot_asr_opt.backends.chain import BackendChain, Policy
+from xlerobot_asr_opt.backends.ctc import CtcBackend
 from xlerobot_asr_opt.backends.scripted import ScriptedBackend
 from xlerobot_asr_opt.backends.whisper import WhisperBackend
 from xlerobot_asr_opt.errors import BackendError
@@ -22,16 +27,47 @@ def makers(tmp_path_factory):
         str(build_small(tmp_path_factory.mktemp('model'), multilingual=multilingual,
                         precision=precision))
         for multilingual, precision in ((True, 'int8'), (False, 'float32')))
+    hub = str(write_hub(tmp_path_factory.mktemp('hub'), form='merged', multilingual=True))
+    with installed(HBM) as compiled_model:
+        compiled = str(compiled_bundle(
+            tmp_path_factory.mktemp('bundle'), compiled_model.write))
     return {
         'whisper': lambda: WhisperBackend(InferenceParameters(model=many)),
         'whisper.en': lambda: WhisperBackend(InferenceParameters(model=english)),
+        'whisper of the hub': lambda: WhisperBackend(InferenceParameters(model=hub)),
         'scripted': ScriptedBackend,
+        'chain of one': lambda: chain(ScriptedBackend()),
+        'chain': lambda: chain(
+            WhisperBackend(InferenceParameters(model=many)), ScriptedBackend()),
+        **{f'bpu by {library}': lambda: candidate(
+            'bpu', InferenceParameters(model=compiled)).backend for library in (HBM, EASY_DNN)},
+        **{name: lambda model=model: CtcBackend(InferenceParameters(model=model))
+           for name, model in ctc_models(tmp_path_factory.mktemp('ctc')).items()},
     }
 
 
-@pytest.fixture(params=['whisper', 'whisper.en', 'scripted'])
+def chain(*backends):
+    return BackendChain([Candidate(backend) for backend in backends], Policy(timeout_s=60.0))
+
+
+def ctc_models(directory):
+    """Name to path of a small model of each family."""
+    written = {
+        'sense voice': write_sense_voice(directory / 'sense_voice'),
+        'static sense voice': write_sense_voice(
+            directory / 'static', layout='static', blank_bias=3.0),
+        'nemo': write_generic(directory / 'nemo', 'nemo_ctc'),
+    }
+    return {name: str(path) for name, path in written.items()}
+
+
+@pytest.fixture(params=['whisper', 'whisper.en', 'whisper of the hub', 'scripted', 'chain of one',
+                        'chain', f'bpu by {HBM}', f'bpu by {EASY_DNN}', 'sense voice',
+                        'static sense voice', 'nemo'])
 def make(request, makers):
-    return makers[request.param]
+    # Stand-ins for the vendor's libraries, made from their documentation: docs/board.md.
+    with installed(request.param.removeprefix('bpu by ')):
+        yield makers[request.param]
 
 
 @pytest.fixture
@@ -188,14 +224,15 @@ def test_loading_twice_is_loading_once(backend):
 @pytest.mark.parametrize(('name', 'kind'), [
     ('onnxruntime', WhisperBackend), ('scripted', ScriptedBackend)])
 def test_each_name_of_the_parameters_makes_its_backend(name, kind):
-    backend = create(InferenceParameters(backend=name))
+    parameters = InferenceParameters(backends=(name,))
+    backend = candidate(name, parameters).backend
     assert isinstance(backend, kind)
-    assert backend.name == name
+    assert backend.name == create(parameters).name == name
 
 
 def test_a_script_of_the_parameters_is_read(tmp_path):
     script = tmp_path / 'script.yaml'
     script.write_text(json.dumps({'answers': [{'text': 'go to the kitchen'}]}))
-    backend = create(InferenceParameters(backend='scripted', script=str(script)))
+    backend = create(InferenceParameters(backends=('scripted',), script=str(script)))
     backend.load()
     assert hear(backend, noise())[1] == 'go to the kitchen'

@@ -30,6 +30,7 @@ def test_line():
 
 def test_json(capsys):
     transcript = make(text='grüß Gott', language='de', confidence=0.8765432, backend='onnxruntime',
+                      emotion='happy', event='speech',
                       latency=Latency(ingest=1.23456, total=math.nan))
     assert show(transcript, ORIGIN, 'a.wav', as_json=True)
     captured = capsys.readouterr()
@@ -39,7 +40,8 @@ def test_json(capsys):
     latencies = said.pop('latencies')
     assert said == {
         'file': 'a.wav', 'stream': 'kitchen', 'begin': 1.25, 'end': 62.0, 'text': 'grüß Gott',
-        'language': 'de', 'confidence': 0.8765, 'backend': 'onnxruntime'}
+        'language': 'de', 'confidence': 0.8765, 'emotion': 'happy', 'event': 'speech',
+        'backend': 'onnxruntime'}
     assert latencies['ingest'] == 1.2346
     assert latencies['total'] is None
 

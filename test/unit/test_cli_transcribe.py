@@ -126,7 +126,8 @@ def test_for_programs_each_utterance_is_an_object(play):
     latencies = first.pop('latencies')
     assert first == {
         'file': 'one.wav', 'stream': 'file_one.wav', 'begin': 0.25, 'end': 1.5, 'text': 'word 1',
-        'language': 'en', 'confidence': 0.875, 'backend': 'scripted'}
+        'language': 'en', 'confidence': 0.875, 'emotion': '', 'event': '',
+        'backend': 'scripted'}
     assert latencies.keys() == {'ingest', 'cache', 'queue', 'transport', 'wait', 'features',
                                 'encode', 'decode', 'ahead', 'total'}
     assert second['file'] == 'two.wav'

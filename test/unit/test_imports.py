@@ -12,9 +12,12 @@ ROS = {'rclpy', 'xlerobot_asr_interfaces', 'rcl_interfaces', 'std_msgs', 'std_sr
 ALLOWED = {
     # room: the rooms of this package that it may import
     'core': {'backends', 'core', 'records', 'errors', 'parameters'},
-    'backends': {'backends', 'models', 'records', 'errors', 'parameters'},
+    'backends': {'backends', 'core', 'models', 'records', 'errors', 'parameters'},
     'sources': {'sources', 'records', 'errors', 'parameters'},
     'models': {'models', 'records', 'errors', 'parameters'},
+    # What compiles a model recognises people with it, to measure what is lost.
+    'models/bpu': {'models', 'backends', 'core', 'records', 'errors', 'parameters'},
+    'models/speech.py': {'models', 'core', 'sources', 'records', 'errors', 'parameters'},
 }
 FILES = sorted(PACKAGE.rglob('*.py'))
 
@@ -32,10 +35,12 @@ def imports(path):
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_imports_only_what_its_layer_allows(path):
-    room = path.relative_to(PACKAGE).parts[0]
+    parts = path.relative_to(PACKAGE).parts
+    room, corner = parts[0], '/'.join(parts[:2])
+    allowed = ALLOWED.get(corner, ALLOWED.get(room))
     for name in imports(path):
         parts = name.split('.')
         if room not in ('ros', 'nodes'):
             assert parts[0] not in ROS, f'{room} must not import {name}'
-        if parts[0] == 'xlerobot_asr_opt' and room in ALLOWED and len(parts) > 1:
-            assert parts[1] in ALLOWED[room], f'{room} must not import {name}'
+        if parts[0] == 'xlerobot_asr_opt' and allowed and len(parts) > 1:
+            assert parts[1] in allowed, f'{corner} must not import {name}'

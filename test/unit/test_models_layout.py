@@ -1,11 +1,13 @@
 """Opening a model by name or directory: what is found, what is refused, where the cache lies."""
 
 import json
+import re
 import stat
 from pathlib import Path
 
 import pytest
-from small_whisper import write_hub, write_source
+from small_hub import write_hub
+from small_whisper import write_source
 
 from xlerobot_asr_opt.errors import ModelError, StoreError
 from xlerobot_asr_opt.models.build import build_files, build_whisper
@@ -73,10 +75,24 @@ def test_every_asset_is_pinned_in_every_part(asset):
         for member in part.members:
             assert Path(member.target).name == member.target
     files = {member.target for part in asset.distributions for member in part.members}
-    if asset.kind == 'asr':
+    if asset.files:
+        assert not files
+    elif asset.kind == 'asr':
         assert files == {'model.bin', 'config.json', 'tokenizer.json'}
     else:
         assert len(files) == 1
+
+
+def test_hosted_files_are_pinned_to_one_revision():
+    asset = find('sense-voice')
+    assert [file.target for file in asset.files] == ['model.int8.onnx', 'tokens.txt', 'LICENSE']
+    (home,) = {file.address.rpartition('/')[0] for file in asset.files}
+    assert re.fullmatch(r'https://huggingface\.co/[\w/.-]+/resolve/[0-9a-f]{40}', home)
+    for file in asset.files:
+        assert len(file.sha256) == 64
+        assert HEX.issuperset(file.sha256)
+    assert asset.download_size == sum(file.size for file in asset.files)
+    assert asset.sources == {file.address: file.sha256 for file in asset.files}
 
 
 # Where it lies.
@@ -131,8 +147,8 @@ def test_what_is_neither_name_nor_directory_is_told(home, name, monkeypatch):
     with pytest.raises(ModelError) as caught:
         open_model(name)
     assert str(caught.value) == (
-        f'{name!r} is neither a recogniser (whisper-tiny.en, whisper-base) nor a directory with '
-        'one')
+        f'{name!r} is neither a recogniser (whisper-tiny.en, whisper-base, sense-voice) nor a '
+        'directory with one')
 
 
 # By directory.
@@ -165,7 +181,7 @@ def test_what_is_no_recogniser_is_told(tmp_path):
     for path in (source, directory):
         path.mkdir()
     (source / 'speech.wav').write_bytes(b'RIFF')
-    build_files(source, directory, name='speech', sources={})
+    build_files(source.iterdir(), directory, name='speech', sources={})
     with pytest.raises(ModelError, match='speech is not a recogniser'):
         open_model(str(directory))
 

@@ -39,6 +39,8 @@ def as_dictionary(transcript: Transcript, origin_ns: int, file: str) -> dict[str
         'text': transcript.text,
         'language': transcript.language,
         'confidence': _number(transcript.confidence),
+        'emotion': transcript.emotion,
+        'event': transcript.event,
         'backend': transcript.backend,
         'latencies': {
             name: _number(value)

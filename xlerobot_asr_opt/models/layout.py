@@ -6,12 +6,14 @@ from pathlib import Path
 
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.catalog import CATALOG, Asset, find
+from xlerobot_asr_opt.models.ctc import holds_ctc, open_ctc
+from xlerobot_asr_opt.models.ctc_files import CtcFiles
 from xlerobot_asr_opt.models.files import ModelFiles
 from xlerobot_asr_opt.models.hub import open_hub
 from xlerobot_asr_opt.models.manifest import MANIFEST, Manifest, digest_of
 from xlerobot_asr_opt.models.paths import cache_root
 
-__all__ = ['asset_directory', 'asset_path', 'is_fetched', 'open_model']
+__all__ = ['asset_directory', 'asset_path', 'is_ctc', 'is_fetched', 'open_model']
 
 _FILES = ('encoder.onnx', 'decoder.onnx', 'tokenizer.json')
 """What a recogniser of the own layout is made of, beside its weights."""
@@ -54,16 +56,26 @@ def asset_path(name: str) -> Path:
     return directory / file
 
 
-def open_model(name_or_path: str) -> ModelFiles:
-    """Open a recogniser: a name of the catalog, or a directory of either layout.
+def is_ctc(name_or_path: str) -> bool:
+    """Whether a name of the catalog or a directory is a CTC model; looks at names of files alone.
 
-    Reads the manifest, or for the hub layout the graphs' signatures and the hashes of their files;
-    no weights are loaded.
+    What is not there is none: ``open_model`` tells what is wrong with it.
+    """
+    return bool(name_or_path) and holds_ctc(_directory(name_or_path))
+
+
+def open_model(name_or_path: str) -> ModelFiles | CtcFiles:
+    """Open a recogniser: a name of the catalog, or a directory of any layout.
+
+    Reads the manifest, or for what others have exported the graphs' signatures and the hashes of
+    their files; no weights are loaded.
 
     Raises:
         ModelError: no such model, not fetched, damaged, cut or foreign.
     """
-    names = [asset.name for asset in CATALOG if asset.kind == 'asr']
+    if is_ctc(name_or_path):
+        return open_ctc(_directory(name_or_path))
+    names = _recognisers()
     if name_or_path in names:
         return _open_own(_fetched(find(name_or_path)))
     directory = Path(name_or_path)
@@ -74,6 +86,15 @@ def open_model(name_or_path: str) -> ModelFiles:
     if (directory / MANIFEST).is_file():
         return _open_own(directory)
     return open_hub(directory)
+
+
+def _recognisers() -> list[str]:
+    return [asset.name for asset in CATALOG if asset.kind == 'asr']
+
+
+def _directory(name_or_path: str) -> Path:
+    known = name_or_path in _recognisers()
+    return asset_directory(name_or_path) if known else Path(name_or_path)
 
 
 def _fetched(asset: Asset) -> Path:
