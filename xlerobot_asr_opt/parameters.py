@@ -200,9 +200,10 @@ class InferenceParameters:
     model: str = parameter('whisper-tiny.en', 'Name of a model, or the path of its directory.')
     backends: tuple[str, ...] = parameter(
         ('onnxruntime',), 'What runs the model, in order of preference: what one cannot do, the '
-        'next one does. bpu needs a model that was compiled for it; scripted answers from a '
-        'script, for tests of robots.',
-        choices=('bpu', 'onnxruntime', 'scripted'))
+        'next one does. bpu needs a model that was compiled for it; bpu_exact gives its '
+        'integers on x86, slowly, for tests and verification; scripted answers from a script, for '
+        'tests of robots.',
+        choices=('bpu', 'onnxruntime', 'bpu_exact', 'scripted'))
     script: str = parameter('', 'YAML file that the scripted backend answers from.')
     timeout: float = parameter(
         5.0, 'Time in which a backend has to answer, if another could take over; the last one '

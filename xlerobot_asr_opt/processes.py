@@ -51,7 +51,7 @@ class GraphArguments:
     config: str = parameter('', 'ROS parameter file, such as config/asr.yaml.')
     backends: tuple[str, ...] = parameter(
         (), 'What runs the model, in order of preference.',
-        choices=('bpu', 'onnxruntime', 'scripted'))
+        choices=('bpu', 'onnxruntime', 'bpu_exact', 'scripted'))
     script: str = parameter('', 'YAML file that the scripted backend answers from.')
     parameters: tuple[str, ...] = parameter(
         (), 'Single parameters as node.parameter=value; they win over all else.')

@@ -180,3 +180,13 @@ def test_speech_that_no_bucket_holds_is_refused(backend, bundle):
     assert backend.longest == longest
     with pytest.raises(BackendError, match=r'expected at most 2\.56 s'):
         backend.prepare(speech(longest + 1), '')
+
+
+def test_the_exact_backend_without_the_vendors_tools_says_what_installs_them(
+    bundle, tmp_path, monkeypatch,
+):
+    monkeypatch.setenv('XLEROBOT_ASR_BPU_TOOLS', str(tmp_path / 'none'))
+    backend = candidate('bpu_exact', parameters(bundle, 'bpu_exact')).backend
+    assert backend.name == 'bpu_exact'
+    with pytest.raises(ModelError, match='models compile'):
+        backend.load()

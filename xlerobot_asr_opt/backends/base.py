@@ -233,6 +233,13 @@ def candidate(name: str, parameters: InferenceParameters) -> Candidate:
 
         runner = BoardRunner(parameters.bpu_priority)
         return Candidate(whisper_on(runner, parameters), Board().health)
+    if name == 'bpu_exact':
+        from xlerobot_asr_opt.backends.bpu_exact import ExactRunner
+        from xlerobot_asr_opt.backends.bpu_graphs import whisper_on
+        from xlerobot_asr_opt.models.bpu.environment import VendorEnvironment, vendor_directory
+
+        exact = ExactRunner(VendorEnvironment(vendor_directory()))
+        return Candidate(whisper_on(exact, parameters))
     from xlerobot_asr_opt.models.layout import is_ctc
 
     if is_ctc(parameters.model):
