@@ -157,7 +157,7 @@ def make_environment(distribution, python):
                '--constraint', ROOT / 'requirements' / 'constraints.txt']
     for file in files:
         command += ['--requirement', file]
-    run(f'Installing the requirements ({what})', command)
+    run(f'Installing the requirements ({what})', command, env=own_environment(distribution))
     if not distribution:
         mend_cmake_paths()
     stamp.write_text(json.dumps(want, indent=1))
@@ -183,6 +183,18 @@ def mend_cmake_paths():
         ).replace(f'{baked}/include/{version}', include)
         if mended != text:
             file.write_text(mended)
+
+
+def own_environment(distribution):
+    """Return the variables under which .venv is filled.
+
+    With wheels, PYTHONPATH can only be another checkout's: pip would take what lies there for
+    installed here.
+    """
+    env = dict(os.environ)
+    if not distribution:
+        env.pop('PYTHONPATH', None)
+    return env
 
 
 def build_environment(distribution):
