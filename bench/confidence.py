@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import report
-from recogniser_speech import errors, from_folder, two_cities, words
 
 from xlerobot_asr_opt.backends.calibration import CURVES, UNCHANGED, Curve
 from xlerobot_asr_opt.backends.whisper import WhisperBackend
+from xlerobot_asr_opt.models.speech import errors, from_folder, two_cities, words
 from xlerobot_asr_opt.parameters import InferenceParameters
 
 BINS = 10

@@ -20,16 +20,16 @@ import importlib.util
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import report
-from recogniser_speech import errors, read, two_cities
+from peers import environment, process
 
 from xlerobot_asr_opt.models.layout import asset_path
+from xlerobot_asr_opt.models.speech import errors, read, two_cities
 
 ROOT = Path(__file__).resolve().parents[1]
 LANE = Path(__file__).with_name('ctc_lane.py')
@@ -148,7 +148,8 @@ def measure(python, family, directory, args, utterances):
         path = Path(folder) / 'utterances.npz'
         np.savez(path, *utterances)
         processes = {
-            lane: stack.enter_context(process(start, lane, family, directory, args.threads, path))
+            lane: stack.enter_context(process(
+                start, LANE, lane, family, directory, args.threads, path))
             for lane, start in (('ours', [sys.executable]), ('peer', [python, '-I']))}
         passes = {(lane, style): [] for lane in processes for style in STYLES}
         for number in range(args.rounds):
@@ -161,39 +162,11 @@ def measure(python, family, directory, args, utterances):
     return passes
 
 
-@contextlib.contextmanager
-def process(python, lane, family, directory, threads, path):
-    """Start one recogniser, and wait until it is loaded."""
-    environment = dict(os.environ)
-    if lane == 'peer':  # the libraries of our environment are not for the peer's
-        environment.pop('LD_LIBRARY_PATH', None)
-    command = [*map(str, python), str(LANE), lane, family, str(directory), str(threads), str(path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-    ) as child:
-        try:
-            if not child.stdout.readline():
-                raise RuntimeError(f'{command} has ended with {child.wait()}')
-            yield child
-        finally:
-            child.kill()
-
-
 def peer_environment():
     """Make the environment that has sherpa-onnx, unless it is there; return its Python."""
-    python, stamp = PEER / 'bin' / 'python', PEER / 'installed.txt'
     lines = REQUIREMENTS.read_text().splitlines()
     (wanted,) = (line for line in lines if line.startswith('sherpa-onnx=='))
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        print(f'installing sherpa-onnx into {PEER.relative_to(ROOT)} (once)', file=sys.stderr)
-        environment = os.environ | {'PYTHONPATH': ''}
-        for command in (
-                [sys.executable, '-m', 'venv', '--clear', PEER],
-                [python, '-I', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
-                 wanted, f'numpy=={np.__version__}']):
-            subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
-        stamp.write_text(wanted)
-    return python
+    return environment(PEER, wanted, wanted, f'numpy=={np.__version__}')
 
 
 def compare(name, passes):

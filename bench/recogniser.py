@@ -23,13 +23,13 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import report
+from peers import environment, process
 from prompts import PACKAGE, prompts
 
 from xlerobot_asr_opt.models.catalog import Member, find
@@ -85,8 +85,10 @@ def measure(utterances, threads, rounds, lanes):
         path = Path(folder) / 'utterances.npz'
         np.savez(path, *(one.samples for one in utterances))
         processes = {
-            'ours': stack.enter_context(process([sys.executable], 'ours', MODEL, threads, path)),
-            'peer': stack.enter_context(process([python, '-I'], 'peer', model, threads, path))}
+            'ours': stack.enter_context(process(
+                [sys.executable], LANE, 'ours', MODEL, threads, path)),
+            'peer': stack.enter_context(process(
+                [python, '-I'], LANE, 'peer', model, threads, path))}
         passes = {lane: [] for lane in lanes}
         for number in range(rounds):
             for lane, (name, beam) in lanes.items():
@@ -98,38 +100,9 @@ def measure(utterances, threads, rounds, lanes):
     return passes
 
 
-@contextlib.contextmanager
-def process(python, lane, model, threads, path):
-    """Start one recogniser, and wait until it is loaded."""
-    environment = dict(os.environ)
-    if lane == 'peer':  # the libraries of our environment are not for the peer's
-        environment.pop('LD_LIBRARY_PATH', None)
-    command = [*map(str, python), str(LANE), lane, str(model), str(threads), str(path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-    ) as child:
-        try:
-            if not child.stdout.readline():
-                raise RuntimeError(f'{command} has ended with {child.wait()}')
-            yield child
-        finally:
-            child.kill()
-
-
 def peer_environment():
     """Make the environment that has faster-whisper, unless it is there; return its Python."""
-    python, stamp = PEER / 'bin' / 'python', PEER / 'installed.txt'
-    wanted = REQUIREMENTS.read_text()
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        print(f'installing faster-whisper into {PEER.relative_to(ROOT)} (once)', file=sys.stderr)
-        environment = os.environ | {'PYTHONPATH': ''}
-        for command in (
-                [sys.executable, '-m', 'venv', '--clear', PEER],
-                [python, '-I', '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
-                 '-r', REQUIREMENTS]):
-            subprocess.run(command, check=True, stdout=sys.stderr, env=environment)
-        stamp.write_text(wanted)
-    return python
+    return environment(PEER, REQUIREMENTS.read_text(), '-r', REQUIREMENTS)
 
 
 def peer_model():
