@@ -1,6 +1,6 @@
 """Compares the ways of a message from one Python process to another: copied, loaned, shared.
 
-    python bench/transport.py [--rounds 7] [--messages 60] [--json FILE]
+    python bench/transport.py [--rounds 7] [--messages 60] [--cores own|any] [--json FILE]
 
 Publish to callback, on one machine, one publisher and one subscription:
 
@@ -18,6 +18,11 @@ begins: before publish() of rclpy, at the end of the loan's block otherwise; it 
 first statement of the callback. Writing the samples is a figure of its own. All lanes run in turn,
 size by size, and again in every round; a figure is the median over the rounds of each round's
 median.
+
+With --cores own, the default, the publisher runs on the first core and the subscription on the
+last one, as two nodes do on a robot that has cores to spare. With --cores any the kernel chooses,
+and what is measured is its choice too: it often wakes a reader on the writer's own core, which is
+quick for a small message and finds the cache full of a large one.
 """
 
 import argparse
@@ -52,12 +57,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--messages', type=int, default=60, help='in each round')
+    parser.add_argument('--cores', choices=['own', 'any'], default='own')
     parser.add_argument('--json', type=Path, metavar='FILE')
     parser.add_argument('--role', choices=['publish', 'receive'], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.role:
         return child(args.role)
-    turns = measure(args.rounds, args.messages)
+    turns = measure(args.rounds, args.messages, args.cores == 'own')
     figures = summarise(turns)
     print_table(figures)
     if args.json:
@@ -68,14 +74,14 @@ def main():
 # The parent: runs the lanes in turn.
 
 
-def measure(rounds, messages):
+def measure(rounds, messages, own_cores):
     """Give {(lane, kB): [times of one round]}, times as columns in microseconds."""
     probes = build_probes()
     turns = {}
     with contextlib.ExitStack() as stack:
         pairs = {
             lane: [
-                stack.enter_context(process(lane, role, probes))
+                stack.enter_context(process(lane, role, probes, own_cores))
                 for role in ('receive', 'publish')]
             for lane in LANES
         }
@@ -124,8 +130,9 @@ def hear(peer):
 
 
 @contextlib.contextmanager
-def process(lane, role, probes):
+def process(lane, role, probes, own_cores):
     """Start one side of a lane; every lane has a domain of its own."""
+    cores = sorted(os.sched_getaffinity(0))
     inherited = {
         name: value for name, value in os.environ.items()
         if not name.startswith(('RMW_', 'FAST', ZERO_COPY_VARIABLE, 'ROS_DISABLE'))
@@ -140,6 +147,8 @@ def process(lane, role, probes):
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=environment | {'BENCH_LANE': lane},
     )
+    if own_cores:  # before it has threads, which inherit this
+        os.sched_setaffinity(peer.pid, {cores[0 if role == 'publish' else -1]})
     try:
         yield peer
         peer.stdin.close()
@@ -380,8 +389,13 @@ def print_table(figures):
                 if (figure.get('lane'), figure.get('column')) == (lane, column)
             ]
             print(f'  {lane:<12}' + ''.join(f'{cell:>24}' for cell in cells))
-    lost = sum(figure['lost'] for figure in figures if figure.get('column') == 'way')
-    print(f'messages lost or torn: {lost}')
+    lost = {
+        lane: sum(
+            figure['lost'] for figure in figures
+            if (figure.get('lane'), figure.get('column')) == (lane, 'way'))
+        for lane in LANES
+    }
+    print('messages lost or torn: ' + ', '.join(f'{lane} {lost[lane]}' for lane in LANES))
     for goal in figures:
         if 'goal' in goal:
             verdict = 'held' if report.held(goal) else 'NOT HELD'
