@@ -28,14 +28,14 @@ def environment(directory, wanted, *install):
 
 
 @contextlib.contextmanager
-def process(python, script, lane, *arguments):
-    """Start one recogniser, and wait until it is loaded."""
+def process(python, script, lane, *arguments, text=True):
+    """Start one recogniser, and wait until it is loaded; its pipes carry text, or bytes."""
     variables = dict(os.environ)
     if lane == 'peer':  # the libraries of our environment are not for the peer's
         variables.pop('LD_LIBRARY_PATH', None)
     command = [*map(str, python), *map(str, (script, lane, *arguments))]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=text, env=variables,
     ) as child:
         try:
             if not child.stdout.readline():

@@ -1,0 +1,129 @@
+"""Our end of a process that runs a peer's recogniser (peer_lane.py): samples in, texts out."""
+
+import contextlib
+import itertools
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from peer_lane import ANSWER, SEGMENT
+from peers import process
+
+from xlerobot_asr_opt.errors import BackendError, ConfigurationError
+
+LANE = Path(__file__).with_name('peer_lane.py')
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a recogniser is run.
+
+    Attributes:
+        name: faster-whisper, sherpa-onnx, or ours.
+        threads: of the model, for each worker.
+        workers: that recognise side by side in one process.
+        batch: most segments that a worker recognises in one call.
+    """
+
+    name: str
+    threads: int = 1
+    workers: int = 1
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A text, and how long the call took that it was made in [ms]."""
+
+    text: str
+    spent_ms: float
+
+
+class PeerEndedError(RuntimeError):
+    """The process of a peer is gone; its own last words are on standard error."""
+
+
+class Peer:
+    """A running peer; submit is for one thread at a time.
+
+    Raises:
+        RuntimeError: it cannot be started.
+    """
+
+    def __init__(self, setting):
+        python, model = _needs(setting.name)
+        lane = 'ours' if setting.name == 'ours' else 'peer'
+        self._setting = setting
+        self._stack = contextlib.ExitStack()
+        self._child = self._stack.enter_context(process(
+            python, LANE, lane, setting.name, model, setting.threads, setting.workers,
+            setting.batch, text=False))
+        self._numbers = itertools.count()
+        self._asked = {}
+        self._asking = threading.Lock()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, name='peer', daemon=True)
+        self._reader.start()
+
+    def submit(self, samples):
+        """Send int16[n] at 16 kHz; return the future of what is Heard.
+
+        The future raises BackendError for a segment that failed, PeerEndedError for no answer.
+        """
+        number, answer = next(self._numbers) & 0xFFFFFFFF, Future()
+        with self._asking:
+            if self._ended:
+                raise PeerEndedError(self._last_words())
+            self._asked[number] = answer
+        raw = np.ascontiguousarray(samples, '<i2').tobytes()
+        try:
+            self._child.stdin.write(SEGMENT.pack(number, len(samples)) + raw)
+            self._child.stdin.flush()
+        except BrokenPipeError as error:
+            raise PeerEndedError(self._last_words()) from error
+        return answer
+
+    def close(self):
+        """End it."""
+        self._stack.close()
+        self._reader.join()
+
+    def _read(self):
+        """Hand out the answers, and what has none in the end."""
+        while head := self._child.stdout.read(ANSWER.size):
+            number, failed, spent_ms, length = ANSWER.unpack(head)
+            text = self._child.stdout.read(length).decode()
+            with self._asking:
+                answer = self._asked.pop(number)
+            if failed:
+                answer.set_exception(BackendError(f'{self._setting.name}: {text}'))
+            else:
+                answer.set_result(Heard(text, spent_ms))
+        with self._asking:
+            self._ended, rest = True, list(self._asked.values())
+        for answer in rest:
+            answer.set_exception(PeerEndedError(self._last_words()))
+
+    def _last_words(self):
+        return f'{self._setting} has ended with {self._child.wait()}'
+
+
+def _needs(name):
+    """The command and the model of a recogniser, made ready if need be."""
+    import recogniser
+
+    if name == 'ours':
+        return [sys.executable], recogniser.MODEL
+    if name == 'faster-whisper':
+        return [recogniser.peer_environment(), '-I'], recogniser.peer_model()
+    if name == 'sherpa-onnx':
+        import ctc
+        from sherpa_whisper import exported
+
+        return [ctc.peer_environment(), '-I'], exported(
+            recogniser.peer_model(), recogniser.PEER.parent / 'sherpa-whisper')
+    raise ConfigurationError(
+        f'got the peer {name!r}, expected faster-whisper, sherpa-onnx or ours')

@@ -1,0 +1,179 @@
+"""Compares how much speech ours, faster-whisper and sherpa-onnx recognise in a second.
+
+    python bench/peer_rates.py [--rounds 5] [--cores 1 2] [--phrases 60] [--json FILE]
+    python bench/peer_rates.py --tune [--rounds 3] [--cores 1 2]
+
+All have whisper-tiny.en in int8 from the very same weights, each in processes of its own that stay
+loaded, reached in the same way (peer_client.py), with as many segments in flight as they can use.
+The lanes take turns, a pass over all phrases each, in every round; a ratio is the median over the
+rounds, beside their range. Phrases are prompts of 0.7 to 3 s and the cuts of two_cities.
+
+--tune tells the rate of every setting that is worth trying, from which BEST is taken: how threads,
+workers, processes and batches share the cores.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import queue
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import report
+from peer_client import Peer, Setting
+from prompts import PACKAGE, prompts
+from recogniser import PEER
+
+from xlerobot_asr_opt.models.speech import errors, two_cities, words
+
+BETWEEN_S = 0.7, 3.0
+OURS = 'ours'
+
+
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """Equal processes that share the work."""
+
+    setting: Setting
+    processes: int = 1
+
+    @property
+    def name(self):
+        """As the table says it."""
+        one = self.setting
+        return (f'{one.name}, {self.processes} x {one.workers} x {one.threads}'
+                + f', batch {one.batch}' * (one.batch > 1))
+
+
+def lane(name, processes=1, workers=1, threads=1, batch=1):
+    """Make a lane."""
+    return Lane(Setting(name, threads, workers, batch), processes)
+
+
+BEST = {
+    1: [lane(OURS), lane('faster-whisper'), lane('sherpa-onnx')],
+    2: [lane(OURS, processes=2), lane('faster-whisper', processes=2),
+        lane('sherpa-onnx', processes=2)],
+}
+"""Lanes of the comparison, by the cores that they use; ours first."""
+
+
+def candidates(cores):
+    """Every lane that is worth trying on so many cores."""
+    found = []
+    for name in (OURS, 'faster-whisper', 'sherpa-onnx'):
+        found += [lane(name, processes=cores)]
+        if cores > 1:
+            found += [lane(name, workers=cores), lane(name, threads=cores)]
+    for batch in (2, 3, 4, 8):
+        found += [lane('faster-whisper', processes=cores, batch=batch)]
+        if cores > 1:
+            found += [lane('faster-whisper', threads=cores, batch=batch)]
+    return [*found, lane('sherpa-onnx', processes=cores, batch=4)]
+
+
+def main():
+    """Run the bench and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--cores', type=int, nargs='+', default=[1, 2], choices=[1, 2])
+    parser.add_argument('--phrases', type=int, default=60, help='of the prompts, at most')
+    parser.add_argument('--tune', action='store_true')
+    parser.add_argument('--json', type=Path, metavar='FILE')
+    args = parser.parse_args()
+    spoken = prompts(PEER.parent, BETWEEN_S)
+    if not spoken:
+        print(f'two_cities alone: {PACKAGE} cannot be had here')
+    sets = {'prompts': spoken[::max(1, len(spoken) // args.phrases)][:args.phrases],
+            'two_cities': two_cities()}
+    seconds = {name: round(sum(one.seconds for one in some)) for name, some in sets.items()}
+    print(f'{ {name: len(some) for name, some in sets.items()} } phrases of {seconds} s, '
+          f'load {os.getloadavg()[0]:.1f}')
+    figures = []
+    for cores in args.cores:
+        lanes = candidates(cores) if args.tune else BEST[cores]
+        figures += tell(cores, lanes, sets, measure(lanes, sets, args.rounds))
+    if args.json:
+        report.write(args.json, figures)
+    return 0
+
+
+def measure(lanes, sets, rounds):
+    """Give {lane: {set: [(seconds, texts) of each round]}}."""
+    passes = {lane: {name: [] for name in sets} for lane in lanes}
+    with contextlib.ExitStack() as stack:
+        running = {lane: [stack.enter_context(contextlib.closing(Peer(lane.setting)))
+                          for _ in range(lane.processes)] for lane in lanes}
+        for number in range(rounds):
+            for lane, peers in running.items():
+                print(f'\rround {number + 1}/{rounds}, {lane.name:<40}', end='', file=sys.stderr)
+                for name, phrases in sets.items():
+                    begin = time.perf_counter()
+                    texts = hear(lane.setting, peers, phrases)
+                    passes[lane][name].append((time.perf_counter() - begin, texts))
+    print(file=sys.stderr)
+    return passes
+
+
+def hear(setting, peers, phrases):
+    """Have processes share the phrases; return the texts."""
+    texts, left = [''] * len(phrases), queue.SimpleQueue()
+    for index, phrase in enumerate(phrases):
+        left.put((index, phrase.samples))
+
+    def feed(peer):
+        room = threading.Semaphore(setting.workers * setting.batch + 1)
+        answers = {}
+        with contextlib.suppress(queue.Empty):
+            while True:
+                room.acquire()
+                index, samples = left.get_nowait()
+                answers[index] = peer.submit(samples)
+                answers[index].add_done_callback(lambda _: room.release())
+        for index, answer in answers.items():
+            texts[index] = answer.result().text
+    threads = [threading.Thread(target=feed, args=(peer,)) for peer in peers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return texts
+
+
+def tell(cores, lanes, sets, passes):
+    """Print a line for each lane, and turn it into figures."""
+    phrases = sum(map(len, sets.values()))
+    speech_s = sum(one.seconds for some in sets.values() for one in some)
+    spent = {lane: [sum(turn[0] for turn in turns)
+                    for turns in zip(*passes[lane].values(), strict=True)] for lane in lanes}
+    where = f'{cores} core' + 's' * (cores > 1)
+    print(f'{where:<32}phrases/s     RTF   ours is faster (rounds)   words wrong: '
+          + ', '.join(sets))
+    figures = []
+    for lane in lanes:
+        ratios = [theirs / mine for theirs, mine in
+                  zip(spent[lane], spent[lanes[0]], strict=True)]
+        took, ratio = statistics.median(spent[lane]), statistics.median(ratios)
+        wrong = [wrong_words(some, passes[lane][name][-1][1]) for name, some in sets.items()]
+        print(f'  {lane.name:<30}{phrases / took:9.2f} {took / speech_s:8.4f} {ratio:8.2f}  '
+              f'({min(ratios):.2f} to {max(ratios):.2f}) {"":6}{wrong}')
+        figures += [
+            {'name': f'phrases a second, {lane.name}', 'unit': '1/s', 'value': phrases / took,
+             'peer': lanes[0].name, 'peer_value': phrases / statistics.median(spent[lanes[0]]),
+             'ratio': ratio},
+            {'name': f'RTF, {lane.name}', 'unit': '1', 'value': took / speech_s},
+            {'name': f'words wrong, {lane.name}', 'unit': '1', 'value': sum(wrong)}]
+    return figures
+
+
+def wrong_words(phrases, texts):
+    """Words to replace, leave out or put in."""
+    return sum(errors(one.words, words(text)) for one, text in zip(phrases, texts, strict=True))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
