@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 from peer_lane import ANSWER, SEGMENT
 from peers import process
 
@@ -26,12 +27,14 @@ class Setting:
         threads: of the model, for each worker.
         workers: that recognise side by side in one process.
         batch: most segments that a worker recognises in one call.
+        tail: silence that sherpa-onnx puts behind a segment [10 ms]; by default, its own default.
     """
 
     name: str
     threads: int = 1
     workers: int = 1
     batch: int = 1
+    tail: int = 1000
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Peer:
         self._stack = contextlib.ExitStack()
         self._child = self._stack.enter_context(process(
             python, LANE, lane, setting.name, model, setting.threads, setting.workers,
-            setting.batch, text=False))
+            setting.batch, setting.tail, text=False))
         self._numbers = itertools.count()
         self._asked = {}
         self._asking = threading.Lock()
@@ -85,6 +88,11 @@ class Peer:
         except BrokenPipeError as error:
             raise PeerEndedError(self._last_words()) from error
         return answer
+
+    def processor_s(self):
+        """Return the processor time that all of its threads have had so far [s]."""
+        times = psutil.Process(self._child.pid).cpu_times()
+        return times.user + times.system
 
     def close(self):
         """End it."""

@@ -1,9 +1,10 @@
 """A recogniser that is not ours, in a process of its own, on behalf of bench/peer_client.py.
 
-    peer_lane.py {peer,ours} {faster-whisper,sherpa-onnx,ours} MODEL THREADS WORKERS BATCH
+    peer_lane.py {peer,ours} {faster-whisper,sherpa-onnx,ours} MODEL THREADS WORKERS BATCH TAIL
 
 WORKERS threads recognise side by side, each as many as BATCH segments at a time of those that
-wait, with THREADS threads of the model. A line tells that it is loaded. Then, little endian, a
+wait, with THREADS threads of the model. TAIL is the silence behind a segment in which sherpa-onnx
+lets Whisper see the end of it [10 ms]. A line tells that it is loaded. Then, little endian, a
 segment is its number (uint32), its length (uint32) and int16 samples at 16 kHz; an answer is the
 number, 0 for a text or 1 for an error, the time that the batch took (float32, ms), and the length
 of the text (uint32) and its UTF-8. The end of the input ends the process. A peer's environment has
@@ -26,11 +27,9 @@ ANSWER = struct.Struct('<IBfI')
 RATE = 16000
 MOST_TOKENS = 224
 """After which Whisper's decoding stops, by its authors."""
-TAIL_FRAMES = 1000
-"""Silence behind a segment [10 ms] in which sherpa-onnx lets Whisper see the end: its default."""
 
 
-def faster_whisper(model, threads, workers, batch):
+def faster_whisper(model, threads, workers, batch, _tail):
     """Make a function of segments that recognises them by faster-whisper.
 
     Its settings are the fastest that lose nothing on short utterances: greedy, no timestamps, no
@@ -67,14 +66,13 @@ def faster_whisper(model, threads, workers, batch):
     return one_by_one if batch == 1 else together
 
 
-def sherpa_onnx(model, threads, _workers, _batch):
-    """Make the same of sherpa-onnx; its threads share one recogniser."""
+def sherpa_onnx(model, threads, _workers, _batch, tail):
+    """Make the same of sherpa-onnx; workers share one recogniser, as its threads may."""
     import sherpa_onnx as sherpa
 
     recogniser = sherpa.OfflineRecognizer.from_whisper(
         encoder=f'{model}/encoder.int8.onnx', decoder=f'{model}/decoder.int8.onnx',
-        tokens=f'{model}/tokens.txt', language='en', num_threads=threads,
-        tail_paddings=int(os.environ.get('BENCH_PEER_TAIL', TAIL_FRAMES)))
+        tokens=f'{model}/tokens.txt', language='en', num_threads=threads, tail_paddings=tail)
 
     def recognise(segments):
         streams = [recogniser.create_stream() for _ in segments]
@@ -86,7 +84,7 @@ def sherpa_onnx(model, threads, _workers, _batch):
     return recognise
 
 
-def ours(model, threads, workers, _batch):
+def ours(model, threads, workers, _batch, _tail):
     """Make the same of this package's recogniser, one for each worker."""
     from xlerobot_asr_opt.backends.base import create
     from xlerobot_asr_opt.parameters import InferenceParameters
@@ -161,17 +159,18 @@ class Server:
 
 def main():
     """Load, recognise two seconds of silence, and serve."""
-    name, model, threads, workers, batch = sys.argv[2:]
+    name, model, *numbers = sys.argv[2:]
+    threads, workers, batch, tail = map(int, numbers)
     # The end of the input ends it, a Ctrl-C is for who holds the other end; and what a library
     # prints must not come between the answers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     output = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)
-    recognise = RECOGNISERS[name](model, int(threads), int(workers), int(batch))
-    recognise([np.zeros(2 * RATE, np.float32)] * int(batch))
+    recognise = RECOGNISERS[name](model, threads, workers, batch, tail)
+    recognise([np.zeros(2 * RATE, np.float32)] * batch)
     output.write(b'ready\n')
     output.flush()
-    Server(recognise, int(batch), output).run(int(workers), sys.stdin.buffer)
+    Server(recognise, batch, output).run(workers, sys.stdin.buffer)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,9 @@
 All have whisper-tiny.en in int8 from the very same weights, each in processes of its own that stay
 loaded, reached in the same way (peer_client.py), with as many segments in flight as they can use.
 The lanes take turns, a pass over all phrases each, in every round; a ratio is the median over the
-rounds, beside their range. Phrases are prompts of 0.7 to 3 s and the cuts of two_cities.
+rounds, beside their range. The processor time of a phrase, of all threads, is what other programs
+on the machine change least; its ratio is told as well. Phrases are prompts of 0.7 to 3 s and the
+cuts of two_cities.
 
 --tune tells the rate of every setting that is worth trying, from which BEST is taken: how threads,
 workers, processes and batches share the cores.
@@ -46,12 +48,13 @@ class Lane:
         """As the table says it."""
         one = self.setting
         return (f'{one.name}, {self.processes} x {one.workers} x {one.threads}'
-                + f', batch {one.batch}' * (one.batch > 1))
+                + f', batch {one.batch}' * (one.batch > 1)
+                + f', tail {one.tail}' * (one.tail != Setting.tail))
 
 
-def lane(name, processes=1, workers=1, threads=1, batch=1):
+def lane(name, processes=1, **setting):
     """Make a lane."""
-    return Lane(Setting(name, threads, workers, batch), processes)
+    return Lane(Setting(name, **setting), processes)
 
 
 BEST = {
@@ -69,10 +72,11 @@ def candidates(cores):
         found += [lane(name, processes=cores)]
         if cores > 1:
             found += [lane(name, workers=cores), lane(name, threads=cores)]
-    for batch in (2, 3, 4, 8):
+    for batch in (2, 4, 8):
         found += [lane('faster-whisper', processes=cores, batch=batch)]
         if cores > 1:
             found += [lane('faster-whisper', threads=cores, batch=batch)]
+    found += [lane('sherpa-onnx', processes=cores, tail=tail) for tail in (300, 600, 2000)]
     return [*found, lane('sherpa-onnx', processes=cores, batch=4)]
 
 
@@ -103,7 +107,7 @@ def main():
 
 
 def measure(lanes, sets, rounds):
-    """Give {lane: {set: [(seconds, texts) of each round]}}."""
+    """Give {lane: {set: [(seconds, processor seconds, texts) of each round]}}."""
     passes = {lane: {name: [] for name in sets} for lane in lanes}
     with contextlib.ExitStack() as stack:
         running = {lane: [stack.enter_context(contextlib.closing(Peer(lane.setting)))
@@ -112,9 +116,11 @@ def measure(lanes, sets, rounds):
             for lane, peers in running.items():
                 print(f'\rround {number + 1}/{rounds}, {lane.name:<40}', end='', file=sys.stderr)
                 for name, phrases in sets.items():
-                    begin = time.perf_counter()
+                    used, begin = sum(peer.processor_s() for peer in peers), time.perf_counter()
                     texts = hear(lane.setting, peers, phrases)
-                    passes[lane][name].append((time.perf_counter() - begin, texts))
+                    took = time.perf_counter() - begin
+                    used = sum(peer.processor_s() for peer in peers) - used
+                    passes[lane][name].append((took, used, texts))
     print(file=sys.stderr)
     return passes
 
@@ -148,26 +154,36 @@ def tell(cores, lanes, sets, passes):
     """Print a line for each lane, and turn it into figures."""
     phrases = sum(map(len, sets.values()))
     speech_s = sum(one.seconds for some in sets.values() for one in some)
-    spent = {lane: [sum(turn[0] for turn in turns)
-                    for turns in zip(*passes[lane].values(), strict=True)] for lane in lanes}
-    where = f'{cores} core' + 's' * (cores > 1)
-    print(f'{where:<32}phrases/s     RTF   ours is faster (rounds)   words wrong: '
-          + ', '.join(sets))
+    took, used = ({lane: [sum(turn[kind] for turn in turns)
+                          for turns in zip(*passes[lane].values(), strict=True)]
+                   for lane in lanes} for kind in (0, 1))
+    print(f'{cores} core(s); a lane is processes x workers x threads\n'
+          f'  {"":<34}phrases/s    RTF  times faster is ours (rounds)  '
+          f'processor ms   ratio  words wrong: {", ".join(sets)}')
     figures = []
     for lane in lanes:
-        ratios = [theirs / mine for theirs, mine in
-                  zip(spent[lane], spent[lanes[0]], strict=True)]
-        took, ratio = statistics.median(spent[lane]), statistics.median(ratios)
-        wrong = [wrong_words(some, passes[lane][name][-1][1]) for name, some in sets.items()]
-        print(f'  {lane.name:<30}{phrases / took:9.2f} {took / speech_s:8.4f} {ratio:8.2f}  '
-              f'({min(ratios):.2f} to {max(ratios):.2f}) {"":6}{wrong}')
+        ratio, rounds = ratios(took[lane], took[lanes[0]])
+        of_used, _ = ratios(used[lane], used[lanes[0]])
+        rate, ms = phrases / statistics.median(took[lane]), 1e3 * statistics.median(used[lane])
+        wrong = [wrong_words(some, passes[lane][name][-1][-1]) for name, some in sets.items()]
+        print(f'  {lane.name:<34}{rate:9.2f} {phrases / rate / speech_s:6.3f} {ratio:10.2f}  '
+              f'({min(rounds):.2f} to {max(rounds):.2f}) {ms / phrases:19.1f} {of_used:7.2f}  '
+              f'{wrong}')
         figures += [
-            {'name': f'phrases a second, {lane.name}', 'unit': '1/s', 'value': phrases / took,
-             'peer': lanes[0].name, 'peer_value': phrases / statistics.median(spent[lanes[0]]),
+            {'name': f'phrases a second, {lane.name}', 'unit': '1/s', 'value': rate,
+             'peer': lanes[0].name, 'peer_value': phrases / statistics.median(took[lanes[0]]),
              'ratio': ratio},
-            {'name': f'RTF, {lane.name}', 'unit': '1', 'value': took / speech_s},
+            {'name': f'processor time of a phrase, {lane.name}', 'unit': 'ms',
+             'value': ms / phrases, 'peer': lanes[0].name, 'ratio': of_used},
+            {'name': f'RTF, {lane.name}', 'unit': '1', 'value': phrases / rate / speech_s},
             {'name': f'words wrong, {lane.name}', 'unit': '1', 'value': sum(wrong)}]
     return figures
+
+
+def ratios(theirs, mine):
+    """The median of the rounds' ratios, and all of them."""
+    rounds = [one / other for one, other in zip(theirs, mine, strict=True)]
+    return statistics.median(rounds), rounds
 
 
 def wrong_words(phrases, texts):

@@ -12,6 +12,7 @@ end ends this process.
     BENCH_PEER_THREADS   of the model, for each worker; default: the parameter `threads`
     BENCH_PEER_WORKERS   that recognise side by side; default: 1
     BENCH_PEER_BATCH     most segments in one call; default: 1
+    BENCH_PEER_TAIL      silence that sherpa-onnx puts behind a segment [10 ms]; default: 1000
 """
 
 import dataclasses
@@ -95,12 +96,14 @@ def setting(environment, parameters):
         ConfigurationError: no peer is named, or a number is none.
     """
     try:
-        numbers = {key: int(environment.get(f'BENCH_PEER_{key.upper()}', default))
-                   for key, default in (('threads', parameters.threads), ('workers', 1),
-                                        ('batch', 1))}
-        return Setting(environment['BENCH_PEER'], **numbers)
-    except (KeyError, ValueError) as error:
-        raise ConfigurationError(f'BENCH_PEER and what belongs to it: {error!r}') from error
+        default = Setting(environment['BENCH_PEER'], threads=parameters.threads)
+        return dataclasses.replace(default, **{
+            name: int(environment.get(f'BENCH_PEER_{name.upper()}', getattr(default, name)))
+            for name in ('threads', 'workers', 'batch', 'tail')})
+    except KeyError:
+        raise ConfigurationError('BENCH_PEER is not set, expected the name of a peer') from None
+    except ValueError as error:
+        raise ConfigurationError(f'BENCH_PEER_...: {error}') from error
 
 
 def main():
