@@ -16,6 +16,8 @@ from peers import process
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError
 
 LANE = Path(__file__).with_name('peer_lane.py')
+OURS = 'ours', 'ours-once'
+"""The second does not decode an unsure text again."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Setting:
     """How a recogniser is run.
 
     Attributes:
-        name: faster-whisper, sherpa-onnx, or ours.
+        name: faster-whisper, sherpa-onnx, or one of OURS.
         threads: of the model, for each worker.
         workers: that recognise side by side in one process.
         batch: most segments that a worker recognises in one call.
@@ -58,7 +60,7 @@ class Peer:
 
     def __init__(self, setting):
         python, model = _needs(setting.name)
-        lane = 'ours' if setting.name == 'ours' else 'peer'
+        lane = 'ours' if setting.name in OURS else 'peer'
         self._setting = setting
         self._stack = contextlib.ExitStack()
         self._child = self._stack.enter_context(process(
@@ -100,20 +102,27 @@ class Peer:
         self._reader.join()
 
     def _read(self):
-        """Hand out the answers, and what has none in the end."""
-        while head := self._child.stdout.read(ANSWER.size):
-            number, failed, spent_ms, length = ANSWER.unpack(head)
-            text = self._child.stdout.read(length).decode()
+        """Hand out the answers; in the end, tell those who wait that there is none."""
+        for number, failed, heard in self._answers():
             with self._asking:
                 answer = self._asked.pop(number)
             if failed:
-                answer.set_exception(BackendError(f'{self._setting.name}: {text}'))
+                answer.set_exception(BackendError(f'{self._setting.name}: {heard.text}'))
             else:
-                answer.set_result(Heard(text, spent_ms))
+                answer.set_result(heard)
         with self._asking:
             self._ended, rest = True, list(self._asked.values())
         for answer in rest:
             answer.set_exception(PeerEndedError(self._last_words()))
+
+    def _answers(self):
+        """Every whole answer until the pipe ends."""
+        pipe = self._child.stdout
+        while len(head := pipe.read(ANSWER.size)) == ANSWER.size:
+            number, failed, spent_ms, length = ANSWER.unpack(head)
+            if len(raw := pipe.read(length)) < length:
+                return
+            yield number, failed, Heard(raw.decode(), spent_ms)
 
     def _last_words(self):
         return f'{self._setting} has ended with {self._child.wait()}'
@@ -123,7 +132,7 @@ def _needs(name):
     """The command and the model of a recogniser, made ready if need be."""
     import recogniser
 
-    if name == 'ours':
+    if name in OURS:
         return [sys.executable], recogniser.MODEL
     if name == 'faster-whisper':
         return [recogniser.peer_environment(), '-I'], recogniser.peer_model()
@@ -134,4 +143,4 @@ def _needs(name):
         return [ctc.peer_environment(), '-I'], exported(
             recogniser.peer_model(), recogniser.PEER.parent / 'sherpa-whisper')
     raise ConfigurationError(
-        f'got the peer {name!r}, expected faster-whisper, sherpa-onnx or ours')
+        f'got the peer {name!r}, expected faster-whisper, sherpa-onnx, {" or ".join(OURS)}')

@@ -1,6 +1,8 @@
 """A recogniser that is not ours, in a process of its own, on behalf of bench/peer_client.py.
 
-    peer_lane.py {peer,ours} {faster-whisper,sherpa-onnx,ours} MODEL THREADS WORKERS BATCH TAIL
+    peer_lane.py {peer,ours} NAME MODEL THREADS WORKERS BATCH TAIL
+
+NAME is faster-whisper, sherpa-onnx, ours, or ours-once: no unsure text is decoded a second time.
 
 WORKERS threads recognise side by side, each as many as BATCH segments at a time of those that
 wait, with THREADS threads of the model. TAIL is the silence behind a segment in which sherpa-onnx
@@ -12,6 +14,7 @@ neither this package nor anything of ROS.
 """
 
 import contextlib
+import functools
 import os
 import queue
 import signal
@@ -84,14 +87,15 @@ def sherpa_onnx(model, threads, _workers, _batch, tail):
     return recognise
 
 
-def ours(model, threads, workers, _batch, _tail):
+def ours(model, threads, workers, _batch, _tail, **parameters):
     """Make the same of this package's recogniser, one for each worker."""
     from xlerobot_asr_opt.backends.base import create
     from xlerobot_asr_opt.parameters import InferenceParameters
 
     free = queue.SimpleQueue()
     for _ in range(workers):
-        backend = create(InferenceParameters(model=model, threads=threads, language='en'))
+        backend = create(InferenceParameters(
+            model=model, threads=threads, language='en', **parameters))
         backend.load()
         free.put(backend)
 
@@ -106,7 +110,9 @@ def ours(model, threads, workers, _batch, _tail):
     return recognise
 
 
-RECOGNISERS = {'faster-whisper': faster_whisper, 'sherpa-onnx': sherpa_onnx, 'ours': ours}
+RECOGNISERS = {
+    'faster-whisper': faster_whisper, 'sherpa-onnx': sherpa_onnx, 'ours': ours,
+    'ours-once': functools.partial(ours, retry_confidence=0.0)}
 
 
 class Server:
@@ -124,10 +130,13 @@ class Server:
         threads = [threading.Thread(target=self._work) for _ in range(workers)]
         for thread in threads:
             thread.start()
-        while head := source.read(SEGMENT.size):
+        # Who writes may be killed in the midst of a segment.
+        while len(head := source.read(SEGMENT.size)) == SEGMENT.size:
             number, length = SEGMENT.unpack(head)
-            samples = np.frombuffer(source.read(2 * length), np.int16)
-            self._waiting.put((number, samples.astype(np.float32) / 32768.0))
+            if len(raw := source.read(2 * length)) < 2 * length:
+                break
+            samples = np.frombuffer(raw, '<i2').astype(np.float32) / 32768.0
+            self._waiting.put((number, samples))
         self._waiting.put(None)
         for thread in threads:
             thread.join()

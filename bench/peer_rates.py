@@ -23,6 +23,7 @@ import statistics
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import report
@@ -33,7 +34,6 @@ from recogniser import PEER
 from xlerobot_asr_opt.models.speech import errors, two_cities, words
 
 BETWEEN_S = 0.7, 3.0
-OURS = 'ours'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +58,16 @@ def lane(name, processes=1, **setting):
 
 
 BEST = {
-    1: [lane(OURS), lane('faster-whisper'), lane('sherpa-onnx')],
-    2: [lane(OURS, processes=2), lane('faster-whisper', processes=2),
-        lane('sherpa-onnx', processes=2)],
-}
+    cores: [lane(name, processes=cores)
+            for name in ('ours', 'ours-once', 'faster-whisper', 'sherpa-onnx')]
+    for cores in (1, 2)}
 """Lanes of the comparison, by the cores that they use; ours first."""
 
 
 def candidates(cores):
     """Every lane that is worth trying on so many cores."""
     found = []
-    for name in (OURS, 'faster-whisper', 'sherpa-onnx'):
+    for name in ('ours', 'faster-whisper', 'sherpa-onnx'):
         found += [lane(name, processes=cores)]
         if cores > 1:
             found += [lane(name, workers=cores), lane(name, threads=cores)]
@@ -85,18 +84,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--cores', type=int, nargs='+', default=[1, 2], choices=[1, 2])
-    parser.add_argument('--phrases', type=int, default=60, help='of the prompts, at most')
+    parser.add_argument('--phrases', type=int, default=60, help='of each kind, at most')
     parser.add_argument('--tune', action='store_true')
     parser.add_argument('--json', type=Path, metavar='FILE')
     args = parser.parse_args()
     spoken = prompts(PEER.parent, BETWEEN_S)
     if not spoken:
         print(f'two_cities alone: {PACKAGE} cannot be had here')
-    sets = {'prompts': spoken[::max(1, len(spoken) // args.phrases)][:args.phrases],
-            'two_cities': two_cities()}
-    seconds = {name: round(sum(one.seconds for one in some)) for name, some in sets.items()}
-    print(f'{ {name: len(some) for name, some in sets.items()} } phrases of {seconds} s, '
-          f'load {os.getloadavg()[0]:.1f}')
+    sets = {name: some[::max(1, len(some) // args.phrases)][:args.phrases]
+            for name, some in (('prompts', spoken), ('two_cities', two_cities()))}
+    print(', '.join(f'{len(some)} phrases of {name} ({sum(one.seconds for one in some):.0f} s)'
+                    for name, some in sets.items()) + f', load {os.getloadavg()[0]:.1f}')
     figures = []
     for cores in args.cores:
         lanes = candidates(cores) if args.tune else BEST[cores]
@@ -142,11 +140,8 @@ def hear(setting, peers, phrases):
                 answers[index].add_done_callback(lambda _: room.release())
         for index, answer in answers.items():
             texts[index] = answer.result().text
-    threads = [threading.Thread(target=feed, args=(peer,)) for peer in peers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(peers)) as pool:
+        list(pool.map(feed, peers))
     return texts
 
 

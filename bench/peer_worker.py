@@ -8,7 +8,7 @@ comes, so that as many as the node's `capacity` are there for the peer to batch 
 side by side; each is then waited for in its turn. An error of the peer is one of the backend; its
 end ends this process.
 
-    BENCH_PEER           faster-whisper, sherpa-onnx, or ours (by the same way)
+    BENCH_PEER           faster-whisper, sherpa-onnx, ours or ours-once (by the same way)
     BENCH_PEER_THREADS   of the model, for each worker; default: the parameter `threads`
     BENCH_PEER_WORKERS   that recognise side by side; default: 1
     BENCH_PEER_BATCH     most segments in one call; default: 1
