@@ -54,14 +54,20 @@ class PeerEndedError(RuntimeError):
 class Peer:
     """A running peer; submit is for one thread at a time.
 
+    Args:
+        setting: how it is run.
+        ended: told the reason when it ends before it is closed, on a thread of its own.
+
     Raises:
         RuntimeError: it cannot be started.
     """
 
-    def __init__(self, setting):
+    def __init__(self, setting, ended=lambda _reason: None):
         python, model = _needs(setting.name)
         lane = 'ours' if setting.name in OURS else 'peer'
         self._setting = setting
+        self._tell_end = ended
+        self._closing = False
         self._stack = contextlib.ExitStack()
         self._child = self._stack.enter_context(process(
             python, LANE, lane, setting.name, model, setting.threads, setting.workers,
@@ -98,6 +104,7 @@ class Peer:
 
     def close(self):
         """End it."""
+        self._closing = True
         self._stack.close()
         self._reader.join()
 
@@ -114,6 +121,8 @@ class Peer:
             self._ended, rest = True, list(self._asked.values())
         for answer in rest:
             answer.set_exception(PeerEndedError(self._last_words()))
+        if not self._closing:
+            self._tell_end(self._last_words())
 
     def _answers(self):
         """Every whole answer until the pipe ends."""

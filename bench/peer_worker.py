@@ -17,7 +17,9 @@ end ends this process.
 
 import dataclasses
 import hashlib
+import logging
 import os
+import signal
 import sys
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -57,7 +59,7 @@ class PeerBackend:
     def load(self):
         """Start the peer's process, and wait until its model is loaded."""
         try:
-            self._peer = Peer(self._setting)
+            self._peer = Peer(self._setting, end)
         except RuntimeError as error:
             raise ConfigurationError(f'{self.name} cannot be started: {error}') from error
 
@@ -87,6 +89,12 @@ class PeerBackend:
         if self._peer is not None:
             self._peer.close()
             self._peer = None
+
+
+def end(reason):
+    """End this process as a person would, so that what it has borrowed goes back."""
+    logging.getLogger(__name__).critical(reason)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def setting(environment, parameters):
