@@ -63,7 +63,7 @@ class Peer:
     """
 
     def __init__(self, setting, ended=lambda _reason: None):
-        python, model = _needs(setting.name)
+        python, model = made_ready(setting.name)
         lane = 'ours' if setting.name in OURS else 'peer'
         self._setting = setting
         self._tell_end = ended
@@ -137,8 +137,11 @@ class Peer:
         return f'{self._setting} has ended with {self._child.wait()}'
 
 
-def _needs(name):
-    """The command and the model of a recogniser, made ready if need be."""
+def made_ready(name):
+    """The command and the model of a recogniser; installed and written if they are not there.
+
+    Who starts several processes calls this before: they must not do it at the same time.
+    """
     import recogniser
 
     if name in OURS:
