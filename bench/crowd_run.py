@@ -18,8 +18,10 @@ from xlerobot_asr_opt.ros.executor import DirectExecutor
 from xlerobot_asr_opt.ros.loans import LoanedSubscription
 
 OWN_GOAL_MS = 50.0
-DRAIN_S = 120.0
-"""How long a backlog may last beyond the end of what is spoken [s]."""
+QUIET_S = 15.0
+"""Without a transcript for this long, a backlog is over; longer than a grant's time-out [s]."""
+SETTLE_S = 1.0
+"""For what comes twice [s]."""
 ENDPOINT_S = 4992 / SAMPLE_RATE
 """From the end of a segment to the sample that tells so: the rest of the hangover, in windows."""
 
@@ -30,7 +32,7 @@ class Run:
 
     streams: int
     duty: float
-    recogniser: str
+    lane: str
     spoken: int
     lost: int
     doubled: int
@@ -77,13 +79,13 @@ class Listener:
             executor.spin_once(timeout_sec=0.1)
 
     def wait(self, expected):
-        """Wait until as many transcripts are here, or none has come for a while."""
-        until = time.monotonic() + DRAIN_S
-        while time.monotonic() < until:
-            known = len(self.received)
-            time.sleep(5.0)
-            if len(self.received) == known and (known >= expected or known == 0):
-                return
+        """Wait until as many transcripts are here, or none has come for QUIET_S."""
+        known, since = 0, time.monotonic()
+        while len(self.received) < expected and time.monotonic() - since < QUIET_S:
+            if len(self.received) > known:
+                known, since = len(self.received), time.monotonic()
+            time.sleep(0.5)
+        time.sleep(SETTLE_S)
 
     def close(self):
         """Leave."""
@@ -129,7 +131,7 @@ class Meter:
         return {name: sum(one.cpu_times()[:2]) for name, one in self._processes.items()}
 
 
-def judge(crowd, recogniser, listener, cores, pss, told):
+def judge(crowd, lane, listener, cores, pss, told):
     """Compare what was spoken with what was understood."""
     heard = {}
     latencies, own, segments, busy = [], [], set(), 0.0
@@ -154,7 +156,7 @@ def judge(crowd, recogniser, listener, cores, pss, told):
             spoken += 1
             lost += not any(b < end and e > begin for b, e in heard.get(stream, ()))
     return Run(
-        crowd.streams, crowd.duty, recogniser, spoken, lost,
+        crowd.streams, crowd.duty, lane, spoken, lost,
         len(listener.received) - len(segments), sum(listener.missing.values()),
         np.array(latencies), np.array(own), busy / crowd.seconds, cores, pss, told)
 

@@ -163,7 +163,7 @@ def main():
     publish(Crowd(**json.loads(crowd)), int(first), int(count))
 
 
-def command(crowd, first, count):
+def speakers_line(crowd, first, count):
     """The command line of the process that publishes some streams of a crowd."""
     return [sys.executable, str(Path(__file__)), str(first), str(count),
             json.dumps(asdict(crowd))]

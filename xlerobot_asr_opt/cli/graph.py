@@ -30,6 +30,22 @@ LAST_WORDS_S = 1.0
 """How long the reason of a failure is waited for: its line may come after the news of it [s]."""
 
 
+def command(process: Process, directory: Path) -> tuple[str, ...]:
+    """Return the command line of a process; its parameters are written to a file in directory."""
+    line = [
+        sys.executable, '-m', f'xlerobot_asr_opt.nodes.{process.executable}', '--ros-args',
+        '-r', f'__node:={process.name}', '-r', f'__ns:={process.namespace}',
+        *process.log_arguments]
+    if process.parameters:
+        # Of all that YAML allows, JSON is what every parser reads the same way.
+        path = directory / f'{process.name}.yaml'
+        path.write_text(
+            json.dumps({process.full_name: {'ros__parameters': dict(process.parameters)}}),
+            encoding='utf-8')
+        line += ['--params-file', str(path)]
+    return tuple(line)
+
+
 class Graph:
     """Starts the processes of a graph, and ends them with the block.
 
@@ -37,6 +53,7 @@ class Graph:
         arguments: what to start.
         write: takes the name of a node and one line of its output; default: standard error.
         domain: ROS_DOMAIN_ID of the graph; None: the environment's.
+        line: makes the command line of a process, given a directory for its files.
 
     Raises:
         ConfigurationError: the arguments are not valid; nothing was started.
@@ -48,8 +65,10 @@ class Graph:
         *,
         write: Callable[[str, str], None] = to_standard_error,
         domain: int | None = None,
+        line: Callable[[Process, Path], tuple[str, ...]] = command,
     ) -> None:
         self._domain = domain
+        self._line = line
         self._processes = process_table(arguments)
         self._directory = tempfile.TemporaryDirectory(prefix='xlerobot-asr-')
         self._group = ProcessGroup([self._child(process) for process in self._processes], write)
@@ -163,22 +182,6 @@ class Graph:
         if self._domain is not None:
             environment['ROS_DOMAIN_ID'] = str(self._domain)
         return Child(
-            name=process.name, command=command(process, Path(self._directory.name)),
+            name=process.name, command=self._line(process, Path(self._directory.name)),
             environment=environment, stop_stage=process.stop_stage, respawn=process.respawn,
             respawn_delay=process.respawn_delay)
-
-
-def command(process: Process, directory: Path) -> tuple[str, ...]:
-    """Return the command line of a process; its parameters are written to a file in directory."""
-    line = [
-        sys.executable, '-m', f'xlerobot_asr_opt.nodes.{process.executable}', '--ros-args',
-        '-r', f'__node:={process.name}', '-r', f'__ns:={process.namespace}',
-        *process.log_arguments]
-    if process.parameters:
-        # Of all that YAML allows, JSON is what every parser reads the same way.
-        path = directory / f'{process.name}.yaml'
-        path.write_text(
-            json.dumps({process.full_name: {'ros__parameters': dict(process.parameters)}}),
-            encoding='utf-8')
-        line += ['--params-file', str(path)]
-    return tuple(line)
