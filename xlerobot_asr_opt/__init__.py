@@ -13,6 +13,7 @@ _HOMES = {
     'BPUAllocationResult': 'core.memory_records',
     'BPUMemoryPool': 'core.memory_pool',
     'ModelQuantizer': 'models.quantizer',
+    'MultiLevelCacheSystem': 'cache_system',
     'OptimizedBPUInferenceEngine': 'engine',
     'QuantizationResult': 'models.quantization',
 }

@@ -1,9 +1,11 @@
 """The cache node: its services, and what becomes of them with its state and its directory."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+from std_srvs.srv import Trigger
 
 from xlerobot_asr_interfaces import srv
 from xlerobot_asr_opt.core.lifecycle import State, Transition
@@ -105,6 +107,26 @@ def test_what_was_stored_outlives_the_node(active):
     active.start(CacheNode)
     active.bring_up()
     assert look_up(active) == (True, 'l3', VALUE)
+
+
+def test_what_was_asked_for_is_in_memory_after_a_restart(active):
+    store(active)
+    look_up(active)
+    active.stop()
+    active.start(CacheNode)
+    active.bring_up()
+    active.spin_until(lambda: statistics(active).entries[0] == 1, 'the value in l1')
+    assert look_up(active) == (True, 'l1', VALUE)
+
+
+def test_patterns_tell_what_was_asked_for(active):
+    for _ in range(3):
+        look_up(active)
+    answer = active.call(Trigger, names.CACHE_PATTERNS)
+    assert answer.success
+    found = json.loads(answer.message)
+    assert (found['lookups'], found['distinct_keys']) == (3, 1)
+    assert found['hottest'] == [[KEY.tobytes().hex(), 3]]
 
 
 def test_an_inactive_node_does_not_serve_and_keeps_what_it_has(active):

@@ -1,25 +1,29 @@
 """The cache of transcripts: two levels in memory, one on disk, one owner process.
 
 A value enters the first level and is written to disk at once, off the path of the call. What
-leaves the first level for size or age goes to the second, and from there to disk; a hit moves it
-up to the first again. docs/cache.md has the figures.
+leaves the first level for size or age goes to the second, if it is worth its room there, and from
+memory to disk; a hit moves it up to the first again. docs/cache.md has the figures.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from xlerobot_asr_opt.core.cache_admission import Admission
 from xlerobot_asr_opt.core.cache_disk import DiskTier
-from xlerobot_asr_opt.core.cache_memory import MemoryTier
+from xlerobot_asr_opt.core.cache_heat import read_heat, write_heat
+from xlerobot_asr_opt.core.cache_levels import L1, L2, MemoryLevels
+from xlerobot_asr_opt.core.cache_patterns import AccessPatterns
 from xlerobot_asr_opt.core.cache_values import KEY_BYTES
-from xlerobot_asr_opt.errors import ConfigurationError
+from xlerobot_asr_opt.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from xlerobot_asr_opt.core.cache_heat import Heat
     from xlerobot_asr_opt.parameters import CacheParameters
 
 __all__ = ['LONGEST_VALUE', 'CacheStatistics', 'CacheTiers', 'Hit']
@@ -29,7 +33,10 @@ logger = logging.getLogger(__name__)
 LONGEST_VALUE = 1 << 20
 """Characters of the longest value; a transcript of 30 s with words has some thousands."""
 
-L1, L2, L3 = 0, 1, 2
+HEAT_PERIOD_S = 60.0
+"""Between two writings of the list of what is asked for most."""
+
+L3 = 2
 LEVELS = ('l1', 'l2', 'l3')
 
 
@@ -69,7 +76,7 @@ class CacheStatistics:
 class CacheTiers:
     """Three levels that are asked as one.
 
-    All methods but drain() are called from one thread.
+    All methods but drain() and read_disk() are called by one thread at a time.
 
     Args:
         parameters: of the node cache.
@@ -85,15 +92,26 @@ class CacheTiers:
         clock: Callable[[], float],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
+        self._clock = clock
         self._wake = wake
         self._disk = None
         if directory is not None and parameters.l3_entries > 0:
             self._disk = DiskTier(directory, parameters.l3_entries)
-        self._l2 = MemoryTier(parameters.l2_entries, parameters.l2_ttl, clock, self._to_disk)
-        self._l1 = MemoryTier(parameters.l1_entries, parameters.l1_ttl, clock, self._l2.put)
+            self._heat_file = directory / 'heat.json'
+        entries = parameters.l1_entries, parameters.l2_entries
+        self._room = sum(entries)
+        self._patterns = AccessPatterns(parameters)
+        self._admission = Admission(entries)
+        self._memory = MemoryLevels(
+            entries, (parameters.l1_ttl, parameters.l2_ttl), clock, self._admission.wins,
+            self._to_disk)
         self._hits = [0, 0, 0]
         self._misses = 0
         self._stores = 0
+        self._trims = 0
+        self._heat_told = clock()
+        self._heat_to_write: Heat | None = None
+        self._load_heat()
 
     @property
     def disk_fault(self) -> str:
@@ -106,20 +124,20 @@ class CacheTiers:
         Args:
             key: 32 bytes.
         """
-        value = self._l1.get(key)
-        if value is not None:
-            return self._hit(L1, value)
-        value = self._l2.get(key)
-        if value is not None:
-            self._l2.pop(key)
-            self._l1.put(key, value)
-            return self._hit(L2, value)
-        value = self._from_disk(key)
-        if value is not None:
-            self._l1.put(key, value)
-            return self._hit(L3, value)
-        self._misses += 1
-        return None
+        self._admission.asked(key)
+        self._patterns.asked(key)
+        found = self._memory.get(key)
+        if found is not None:
+            value, level = found
+            self._hits[level] += 1
+            return Hit(value, LEVELS[level])
+        on_disk = self._from_disk(key)
+        if on_disk is None:
+            self._misses += 1
+            return None
+        self._memory.put(key, on_disk)
+        self._hits[L3] += 1
+        return Hit(on_disk, LEVELS[L3])
 
     def put(self, key: bytes, value: str) -> None:
         """Keep a value in the first level and have it written to disk.
@@ -139,14 +157,18 @@ class CacheTiers:
         if not (value.isascii() or _is_unicode(value)):
             raise ConfigurationError('value: got half a surrogate pair, expected Unicode text')
         self._stores += 1
-        self._l2.pop(key)
-        self._l1.put(key, value)
+        self._memory.put(key, value)
         self._to_disk(key, value)
 
     def expire(self) -> None:
         """Move on what is too old, once in a while; a lookup does not depend on it."""
-        self._l1.expire()
-        self._l2.expire()
+        self._memory.expire()
+        if self._disk is None:
+            return
+        if self._clock() - self._heat_told >= HEAT_PERIOD_S:
+            self._tell_heat()
+        if self._disk.wants_drain or self._heat_to_write is not None:
+            self._wake()
 
     def trim(self, keep: float, disk: bool) -> int:
         """Give memory back.
@@ -163,24 +185,62 @@ class CacheTiers:
         """
         if not 0.0 <= keep <= 1.0:
             raise ConfigurationError(f'keep: got {keep}, expected 0 to 1')
-        removed = self._l1.trim(keep) + self._l2.trim(keep)
+        self._trims += 1
+        removed = self._memory.trim(keep)
         if disk and self._disk is not None:
             removed += self._disk.trim(keep)
         return removed
 
     def drain(self) -> None:
         """Write to disk what waits; called from any thread, after wake."""
-        if self._disk is not None:
-            self._disk.drain()
-
-    def flush(self) -> None:
-        """Return when everything that was put is on disk."""
-        self.drain()
+        if self._disk is None:
+            return
+        self._disk.drain()
+        heat, self._heat_to_write = self._heat_to_write, None
+        if heat is not None and not self._disk.fault:
+            self._write_heat(heat)
 
     def close(self) -> None:
         """Write what waits and give the directory back; the cache must not be used again."""
         if self._disk is not None:
+            self._tell_heat()
+            self.drain()
             self._disk.close()
+
+    # After a start, memory is filled from disk before anybody asks.
+
+    def hottest_absent(self) -> tuple[list[bytes], int]:
+        """What memory has room for, the hottest first, and a number that preload() wants."""
+        wanted = [key for key, _ in self._patterns.heat.hottest() if key not in self._memory]
+        return wanted[:self._room - sum(self._memory.entries)], self._trims
+
+    def read_disk(self, key: bytes) -> str | None:
+        """A value on disk, without a trace of the reading; called from any thread."""
+        return self._disk.read(key) if self._disk is not None else None
+
+    def preload(self, key: bytes, value: str, number: int) -> bool:
+        """Take a value that was read on disk into memory; returns whether it still has a place.
+
+        Args:
+            key: from hottest_absent.
+            value: from read_disk.
+            number: from hottest_absent; what was trimmed since then does not come back.
+        """
+        if number != self._trims or key in self._memory or sum(
+                self._memory.entries) >= self._room:
+            return False
+        self._memory.put(key, value)
+        return True
+
+    def analyse(self) -> dict[str, Any]:
+        """What is asked of the cache: as of AccessPatterns.analyse, and the policy followed."""
+        return {**self._patterns.analyse(), 'policy': self._admission.policy}
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits / lookups, 0 to 1; NaN before the first lookup."""
+        lookups = sum(self._hits) + self._misses
+        return sum(self._hits) / lookups if lookups else float('nan')
 
     def statistics(self) -> CacheStatistics:
         """A snapshot of the counters."""
@@ -188,22 +248,16 @@ class CacheTiers:
         disk = self._disk
         evictions, entries, volume, failures = (0, 0, 0, 0) if disk is None else (
             disk.evictions, len(disk), disk.volume, disk.write_failures)
-        hits = sum(self._hits)
-        lookups = hits + self._misses
         return CacheStatistics(
             hits=(self._hits[L1], self._hits[L2], self._hits[L3]),
             misses=self._misses,
             stores=self._stores,
-            evictions=(self._l1.evictions, self._l2.evictions, evictions),
-            entries=(len(self._l1), len(self._l2), entries),
+            evictions=(*self._memory.evictions, evictions),
+            entries=(*self._memory.entries, entries),
             disk_bytes=volume,
             write_failures=failures,
-            hit_rate=hits / lookups if lookups else float('nan'),
+            hit_rate=self.hit_rate,
         )
-
-    def _hit(self, level: int, value: str) -> Hit:
-        self._hits[level] += 1
-        return Hit(value, LEVELS[level])
 
     def _to_disk(self, key: bytes, value: str) -> None:
         if self._disk is not None:
@@ -215,9 +269,31 @@ class CacheTiers:
         if self._disk is None:
             return None
         value = self._disk.get(key)
-        if self._disk.wants_drain:
+        if self._disk.is_urgent:
             self._wake()
         return value
+
+    def _load_heat(self) -> None:
+        if self._disk is None or self._disk.fault:
+            return
+        try:
+            heat = read_heat(self._heat_file)
+        except (OSError, StoreError) as error:
+            logger.warning('nothing is known of what was asked for before: %s', error)
+            return
+        self._patterns.heat.load(heat)
+        for key, count in heat:
+            self._admission.remember(key, count)
+
+    def _tell_heat(self) -> None:
+        self._heat_told = self._clock()
+        self._heat_to_write = self._patterns.heat.hottest()
+
+    def _write_heat(self, heat: Heat) -> None:
+        try:
+            write_heat(self._heat_file, heat)
+        except OSError as error:
+            logger.warning('the next start will not know what is asked for most: %s', error)
 
 
 def _is_unicode(value: str) -> bool:

@@ -131,8 +131,20 @@ class DiskTier:
         """Whether drain() has something to do."""
         return bool(self._pending or self._damage)
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a drain() is due that nothing was put for: what was read alone can wait."""
+        return len(self._pending) >= BATCH or bool(self._damage)
+
     def get(self, key: bytes) -> str | None:
         """The value, which will count as recently used; None: not here."""
+        found = self.read(key)
+        if found is not None:
+            self._queue(key, None)
+        return found
+
+    def read(self, key: bytes) -> str | None:
+        """The value, which counts as used no later than before; from any thread."""
         with self._pending_lock:
             value = self._pending.get(key)
         cache = self._cache
@@ -143,8 +155,6 @@ class DiskTier:
         except sqlite3.Error as error:
             self._damage = self._damage or str(error)
             return None
-        if found is not None:
-            self._queue(key, None)
         return found
 
     def put(self, key: bytes, value: str) -> None:

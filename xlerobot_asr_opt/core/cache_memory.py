@@ -38,10 +38,23 @@ class MemoryTier:
     def __len__(self) -> int:
         return len(self._values)
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._values
+
     @property
     def evictions(self) -> int:
         """Values that left for size or age."""
         return self._evictions
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new value makes another one leave."""
+        return len(self._values) >= self._entries
+
+    @property
+    def coldest(self) -> bytes | None:
+        """The key of the value that is the next to leave for size; None: there is none."""
+        return next(iter(self._values), None)
 
     def get(self, key: bytes) -> str | None:
         """The value, which is now the most recently used one; None: not here, or too old."""
@@ -55,12 +68,20 @@ class MemoryTier:
         self._values.move_to_end(key)
         return value
 
-    def put(self, key: bytes, value: str) -> None:
-        """Keep a value; the least recently used one leaves if there is no room."""
+    def put(self, key: bytes, value: str, *, cold: bool = False) -> None:
+        """Keep a value; the coldest one leaves if there is no room.
+
+        Args:
+            key: replaces what lies under it.
+            value: counts as the most recently used one.
+            cold: it counts as the least recently used one instead, once there is room for it.
+        """
         self._values[key] = (self._clock(), value)
         self._values.move_to_end(key)
         if len(self._values) > self._entries:
             self._evict(next(iter(self._values)))
+        if cold:
+            self._values.move_to_end(key, last=False)
 
     def pop(self, key: bytes) -> None:
         """Let go of a value, if it is here."""
