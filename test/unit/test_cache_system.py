@@ -11,6 +11,7 @@ from test_cache_policy import key
 
 import xlerobot_asr_opt
 from xlerobot_asr_opt.core import cache_disk
+from xlerobot_asr_opt.core.cache import CacheTiers
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import CacheParameters
 
@@ -83,6 +84,27 @@ class TestLevels:
             cache.look_up(key(number))
             cache.store(key(number), 'heard once')
         assert all(cache.look_up(key(favourite)) for favourite in range(4))
+
+
+def test_what_leaves_memory_for_its_age_is_the_last_to_leave_the_disk(tmp_path):
+    now = [0.0]
+    cache = CacheTiers(CacheParameters(l3_entries=10), tmp_path, lambda: now[0])
+    for number in range(10):
+        cache.put(key(number), str(number))
+        cache.drain()
+        now[0] += 1.0
+    cache.trim(0.0, disk=False)
+    assert cache.get(key(0)).level == 'l3'
+    for _ in range(2):  # to l2, and out of it
+        now[0] += 2000.0
+        cache.expire()
+    cache.drain()
+    for number in range(10, 19):
+        cache.put(key(number), 'new')
+    cache.drain()
+    cache.trim(0.0, disk=False)
+    assert [cache.get(key(number)) is not None for number in range(10)] == [True] + [False] * 9
+    cache.close()
 
 
 def test_a_blocked_disk_delays_no_lookup(opened, monkeypatch):
@@ -161,13 +183,13 @@ class TestRestart:
     def test_what_is_trimmed_meanwhile_does_not_come_back(self, opened, monkeypatch):
         self.first_life(opened())
         cache = opened()
-        read = cache_disk.DiskTier.read
+        read = cache_disk.DiskTier.get
 
         def trimmed_behind(disk, name):
             value = read(disk, name)
             cache.trim(0.0, disk=True)
             return value
-        monkeypatch.setattr(cache_disk.DiskTier, 'read', trimmed_behind)
+        monkeypatch.setattr(cache_disk.DiskTier, 'get', trimmed_behind)
         assert cache.preload() == 0
         assert cache.statistics().entries == (0, 0, 0)
 

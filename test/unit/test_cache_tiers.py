@@ -37,11 +37,6 @@ class DrainedDisk(DiskTier):
         super().put(name, value)
         self.drain()
 
-    def get(self, name: bytes) -> str | None:
-        value = super().get(name)
-        self.drain()
-        return value
-
 
 @pytest.fixture(params=['memory', 'disk'])
 def tier(request, tmp_path):
@@ -77,11 +72,10 @@ class TestContract:
         assert len(tier) == ENTRIES
         assert tier.evictions == 1
 
-    @pytest.mark.parametrize('use', ['get', 'put'])
-    def test_keeps_what_was_used(self, tier, use):
+    def test_keeps_what_was_put_again(self, tier):
         for number in range(ENTRIES):
             tier.put(key(number), str(number))
-        tier.get(key(0)) if use == 'get' else tier.put(key(0), '0')
+        tier.put(key(0), '0')
         tier.put(key(ENTRIES), 'new')
         assert tier.get(key(1)) is None
         assert tier.get(key(0)) == '0'
@@ -105,6 +99,24 @@ class TestContract:
 
 
 class TestMemory:
+    def test_keeps_what_was_got(self):
+        tier = MemoryTier(ENTRIES, 1e6, Clock(), lambda name, value: None)
+        for number in range(ENTRIES):
+            tier.put(key(number), str(number))
+        tier.get(key(0))
+        tier.put(key(ENTRIES), 'new')
+        assert tier.get(key(1)) is None
+        assert tier.get(key(0)) == '0'
+
+    def test_a_cold_value_is_the_next_to_leave(self):
+        gone = []
+        tier = MemoryTier(2, 1e6, Clock(), lambda name, value: gone.append(value))
+        tier.put(key(1), 'a')
+        tier.put(key(2), 'b', cold=True)
+        assert tier.coldest == key(2)
+        tier.put(key(3), 'c')
+        assert gone == ['b']
+
     def test_ages(self):
         clock, gone = Clock(), []
         tier = MemoryTier(ENTRIES, 10.0, clock, lambda name, value: gone.append((name, value)))
@@ -188,9 +200,26 @@ class TestDisk:
         disk.put(key(1), 'a')
         changed = disk_changes(tmp_path)
         for _ in range(3):
-            assert DiskTier.get(disk, key(1)) == 'a'
+            assert disk.get(key(1)) == 'a'
+        assert not disk.wants_drain
         assert disk_changes(tmp_path) == changed
-        assert disk.wants_drain
+        disk.close()
+
+    def test_what_is_refreshed_stays_longer(self, tmp_path):
+        disk = DrainedDisk(tmp_path, ENTRIES)
+        for number in range(ENTRIES):
+            disk.put(key(number), str(number))
+        disk.refresh(key(0), '0')
+        disk.put(key(ENTRIES), 'new')
+        assert [disk.get(key(number)) for number in (0, 1)] == ['0', None]
+        disk.close()
+
+    def test_too_many_refreshed_values_are_left_out(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(cache_disk, 'PENDING', 3)
+        disk = DiskTier(tmp_path, ENTRIES)
+        for number in range(5):
+            disk.refresh(key(number), 'a')
+        assert (disk.pending, disk.write_failures) == (3, 0)
         disk.close()
 
     def test_too_many_writes_are_dropped_and_counted(self, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ class CacheTiers:
         self._admission = Admission(entries)
         self._memory = MemoryLevels(
             entries, (parameters.l1_ttl, parameters.l2_ttl), clock, self._admission.wins,
-            self._to_disk)
+            self._leave)
         self._hits = [0, 0, 0]
         self._misses = 0
         self._stores = 0
@@ -158,7 +158,9 @@ class CacheTiers:
             raise ConfigurationError('value: got half a surrogate pair, expected Unicode text')
         self._stores += 1
         self._memory.put(key, value)
-        self._to_disk(key, value)
+        if self._disk is not None:
+            self._disk.put(key, value)
+            self._wake()
 
     def expire(self) -> None:
         """Move on what is too old, once in a while; a lookup does not depend on it."""
@@ -215,8 +217,8 @@ class CacheTiers:
         return wanted[:self._room - sum(self._memory.entries)], self._trims
 
     def read_disk(self, key: bytes) -> str | None:
-        """A value on disk, without a trace of the reading; called from any thread."""
-        return self._disk.read(key) if self._disk is not None else None
+        """A value on disk; called from any thread."""
+        return self._disk.get(key) if self._disk is not None else None
 
     def preload(self, key: bytes, value: str, number: int) -> bool:
         """Take a value that was read on disk into memory; returns whether it still has a place.
@@ -259,17 +261,18 @@ class CacheTiers:
             hit_rate=self.hit_rate,
         )
 
-    def _to_disk(self, key: bytes, value: str) -> None:
+    def _leave(self, key: bytes, value: str) -> None:
+        """What leaves memory was put on disk before; it is the most recently used value there."""
         if self._disk is not None:
-            self._disk.put(key, value)
-            if self._disk.wants_drain:
+            self._disk.refresh(key, value)
+            if self._disk.is_urgent:
                 self._wake()
 
     def _from_disk(self, key: bytes) -> str | None:
         if self._disk is None:
             return None
         value = self._disk.get(key)
-        if self._disk.is_urgent:
+        if value is None and self._disk.is_urgent:  # damage
             self._wake()
         return value
 

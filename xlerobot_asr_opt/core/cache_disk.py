@@ -4,8 +4,8 @@ diskcache's own formats unpickle what a row says is a pickle, JSONDisk too, so t
 write the file can run code (CVE-2025-69872). TextDisk reads and writes text in the database and
 nothing else; anything else counts as damage.
 
-A get reads and never writes. What is put, and what was read and is to count as recent, waits in
-memory until drain(), which runs in a thread of the caller's.
+A get reads and never writes. What is put waits in memory until drain(), which runs in a thread of
+the caller's; readers do not wait for it, since the database has a write-ahead log.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class DiskTier:
-    """LRU on disk.
+    """Values on disk; the one that was put least recently goes first.
 
     One process owns the directory, and this user alone can read it. Where it cannot be used, or
     stops being usable, the tier is off: it finds nothing, counts what it cannot write, and
     says why in ``fault``. A damaged database is moved aside, to l3.damaged, and begun anew.
 
-    get and put are called from one thread, drain from another if wanted.
+    put is called from one thread, drain from another if wanted, get from any.
 
     Args:
         directory: made if it is missing.
@@ -104,7 +104,7 @@ class DiskTier:
         self._owner: int | None = None
         self._cache: Any = None
         self._damage = ''
-        self._pending: OrderedDict[bytes, str | None] = OrderedDict()
+        self._pending: OrderedDict[bytes, str] = OrderedDict()
         self._pending_lock = threading.Lock()
         self._drain_lock = threading.RLock()
         try:
@@ -133,18 +133,11 @@ class DiskTier:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether a drain() is due that nothing was put for: what was read alone can wait."""
+        """Whether drain() is due, though nothing new was put."""
         return len(self._pending) >= BATCH or bool(self._damage)
 
     def get(self, key: bytes) -> str | None:
-        """The value, which will count as recently used; None: not here."""
-        found = self.read(key)
-        if found is not None:
-            self._queue(key, None)
-        return found
-
-    def read(self, key: bytes) -> str | None:
-        """The value, which counts as used no later than before; from any thread."""
+        """The value; None: not here."""
         with self._pending_lock:
             value = self._pending.get(key)
         cache = self._cache
@@ -159,8 +152,12 @@ class DiskTier:
 
     def put(self, key: bytes, value: str) -> None:
         """Have a value written by the next drain()."""
-        if self._cache is None or not self._queue(key, value):
+        if not self._queue(key, value):
             self.write_failures += 1
+
+    def refresh(self, key: bytes, value: str) -> None:
+        """Have a value that was put before count as put now, unless too much waits."""
+        self._queue(key, value)
 
     def drain(self) -> None:
         """Write what waits, evict what is too much, mend what is damaged."""
@@ -199,12 +196,12 @@ class DiskTier:
             os.close(self._owner)
             self._owner = None
 
-    def _queue(self, key: bytes, value: str | None) -> bool:
+    def _queue(self, key: bytes, value: str) -> bool:
         with self._pending_lock:
-            if len(self._pending) >= PENDING and key not in self._pending:
+            if self._cache is None or (
+                    len(self._pending) >= PENDING and key not in self._pending):
                 return False
-            if value is not None or key not in self._pending:
-                self._pending[key] = value
+            self._pending[key] = value
             return True
 
     def _attempt(self, change: Callable[[], None]) -> Exception | None:
@@ -232,12 +229,10 @@ class DiskTier:
                 if key in self._pending and self._pending[key] == value:
                     del self._pending[key]
 
-    def _write(self, key: bytes, value: str | None) -> None:
-        """Write a row anew, so that rows lie in the order of their last use."""
-        text = self._cache.get(key) if value is None else value
-        if text is not None:
-            self._cache.delete(key)
-            self._cache.set(key, text)
+    def _write(self, key: bytes, value: str) -> None:
+        """Write a row anew, so that rows lie in the order in which they were put."""
+        self._cache.delete(key)
+        self._cache.set(key, value)
 
     def _evict(self, count: int) -> None:
         with self._cache.transact():
