@@ -1,0 +1,192 @@
+"""How long lookups take, for bench/cache.py: in the process, and through the node's service.
+
+Run as a program it is one of the two processes of the service: node DIRECTORY, or ask COUNT.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import numpy as np
+from cache_traces import key
+
+from xlerobot_asr_opt.cache_system import MultiLevelCacheSystem
+from xlerobot_asr_opt.parameters import CacheParameters
+
+NAMESPACE = '/asr_bench'
+ON_DISK = 10_000
+IN_MEMORY = 100
+WARM_UP = 200
+GAP_S = 0.001
+"""Between two lookups, far less than between two utterances: what waits to run is let run."""
+STORE_GAP_S = 0.005
+PATIENCE_S = 20.0
+VALUE = json.dumps({
+    'status': 'DONE', 'text': 'it was the best of times', 'language': 'en', 'confidence': 0.9,
+    'words': [], 'emotion': '', 'event': '', 'backend': 'onnxruntime', 'reason': ''})
+
+
+def in_process(rounds, lookups):
+    """Times of each lookup [us]: {name: [one array a round]}; all names take turns."""
+    times = {}
+    with tempfile.TemporaryDirectory() as directory:
+        fill(directory)
+        small = CacheParameters(directory=directory, l1_entries=1, l2_entries=1)
+        with MultiLevelCacheSystem(small) as disk, MultiLevelCacheSystem(
+                CacheParameters(l3_entries=0)) as memory:
+            for number in range(IN_MEMORY):
+                memory.store(key(number), VALUE)
+            for _ in range(rounds):
+                times.setdefault('l1', []).append(timed(memory, IN_MEMORY, lookups))
+                times.setdefault('l3', []).append(timed(disk, ON_DISK, lookups))
+                with writing(disk):
+                    times.setdefault('l3, while it is written', []).append(
+                        timed(disk, ON_DISK, lookups))
+    return times
+
+
+def fill(directory):
+    """Put ON_DISK values on the disk."""
+    with MultiLevelCacheSystem(CacheParameters(
+            directory=directory, l1_entries=1, l2_entries=1)) as cache:
+        for number in range(ON_DISK):
+            cache.store(key(number), VALUE)
+            if number % 500 == 499:  # no more than may wait
+                while cache.statistics().entries[2] < number - 2:
+                    time.sleep(0.005)
+
+
+def timed(cache, keys, lookups):
+    """Look up keys that are there, in an order of no order [us]."""
+    order = np.random.default_rng(0).permutation(keys)
+    names = [key(int(number)) for number in np.resize(order, lookups)]
+    taken = np.empty(lookups)
+    for at, name in enumerate(names):
+        time.sleep(GAP_S)
+        begin = time.perf_counter_ns()
+        hit = cache.look_up(name)
+        taken[at] = time.perf_counter_ns() - begin
+        if hit is None:
+            raise RuntimeError(f'{name.hex()} is not in the cache')
+    return taken / 1e3
+
+
+@contextlib.contextmanager
+def writing(cache):
+    """Store values all the while, 200 in a second."""
+    end = threading.Event()
+
+    def write():
+        number = 0
+        while not end.wait(STORE_GAP_S):
+            cache.store(key(number % ON_DISK), VALUE)
+            number += 1
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        end.set()
+        writer.join()
+
+
+def through_the_service(lookups):
+    """Times of each lookup through the graph [us]: {name: array}, own is the node's own time."""
+    with tempfile.TemporaryDirectory() as directory:
+        fill(directory)
+        node = role('node', directory)
+        try:
+            if not node.stdout.readline():
+                raise RuntimeError(f'the node has ended with {node.wait()}')
+            asking = role('ask', str(lookups))
+            trips = json.loads(last(asking.communicate(timeout=300)[0]))
+            own = json.loads(last(node.communicate(input='end\n', timeout=PATIENCE_S)[0]))
+        finally:
+            node.kill()
+    columns = {}
+    for number, level in enumerate(('l1', 'l3', 'miss')):
+        columns[f'own, {level}'] = np.array(own[WARM_UP * 3 + number::3])
+        columns[f'round trip, {level}'] = np.array(trips[WARM_UP * 3 + number::3])
+    return columns
+
+
+def role(*words):
+    """Start one of the two processes."""
+    return subprocess.Popen(
+        [sys.executable, __file__, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, env=os.environ | {'ROS_LOCALHOST_ONLY': '1'})
+
+
+def last(text):
+    return text.strip().splitlines()[-1]
+
+
+def serve(directory):
+    """Be the node until a line comes; print how long it took over each request [us]."""
+    import rclpy
+
+    from xlerobot_asr_opt.nodes.cache import CacheNode
+    from xlerobot_asr_opt.ros.executor import DirectExecutor
+
+    rclpy.init(args=['--ros-args', '-r', f'__ns:={NAMESPACE}', '-p', f'directory:={directory}'])
+    node = CacheNode()
+    node.configure()
+    node.activate()
+    taken = []
+    answer = DirectExecutor._on_service
+
+    def timed_answer(executor, service):
+        begin = time.perf_counter_ns()
+        answer(executor, service)
+        taken.append((time.perf_counter_ns() - begin) / 1e3)
+    DirectExecutor._on_service = timed_answer
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
+    executor = DirectExecutor()
+    executor.add_node(node)
+    print('ready', flush=True)
+    while not ended.is_set():
+        executor.spin_once(0.1)
+    node.cleanup()
+    print(json.dumps(taken))
+
+
+def ask(lookups):
+    """Ask for a value in memory, one on disk and one that is nowhere, in turn."""
+    import rclpy
+
+    from xlerobot_asr_interfaces import srv
+    from xlerobot_asr_opt.ros import names
+    from xlerobot_asr_opt.ros.executor import DirectExecutor
+
+    rclpy.init()
+    node = rclpy.create_node('asking', namespace=NAMESPACE)
+    client = node.create_client(srv.CacheLookup, names.CACHE_LOOKUP)
+    executor = DirectExecutor()
+    executor.add_node(node)
+    deadline = time.monotonic() + PATIENCE_S
+    while not client.service_is_ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f'no service {names.CACHE_LOOKUP} within {PATIENCE_S:g} s')
+        executor.spin_once(0.05)
+    trips = []
+    for turn in range(WARM_UP + lookups):
+        # The first key is asked for every time and stays in l1; the second one only once.
+        for number in (0, 1 + turn % (ON_DISK - 1), ON_DISK + turn):
+            request = srv.CacheLookup.Request(key=np.frombuffer(key(number), np.uint8))
+            begin = time.perf_counter_ns()
+            future = client.call_async(request)
+            while not future.done():
+                executor.spin_once(1.0)
+            trips.append((time.perf_counter_ns() - begin) / 1e3)
+            time.sleep(GAP_S)
+    print(json.dumps(trips))
+
+
+if __name__ == '__main__':
+    {'node': serve, 'ask': lambda count: ask(int(count))}[sys.argv[1]](*sys.argv[2:])
