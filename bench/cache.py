@@ -40,7 +40,8 @@ TTL = 18_000
 NO_LOSS = 0.01
 """Hit rate by which LRU may be better on any trace."""
 GOALS_US = {
-    ('l1', 99): 10.0, ('l3', 99): 200.0, ('l3, while it is written', 99): 200.0,
+    ('l1', 99): 10.0, ('l3', 99): 200.0, ('l3, once a millisecond', 99): 200.0,
+    ('l3, the same while it is written', 99): 200.0,
     **{(f'own, {level}', share): goal for level in ('l1', 'l3', 'miss')
        for share, goal in ((50, 500.0), (99, 1000.0))}}
 
@@ -98,7 +99,7 @@ def speed(args):
     for _ in range(args.rounds):
         for name, column in cache_speed.through_the_service(args.lookups).items():
             times.setdefault(name, []).append(column)
-    print(f'\n{"lookup [us]":42}{"p50":>10}{"p99":>10}{"goal":>18}')
+    print(f'\n{"lookup [us]":42}{"p50":>10}{"p99":>10}{"goals":>18}')
     figures = []
     for name, rounds in times.items():
         p50, p99 = (statistics.median(np.percentile(one, share) for one in rounds)

@@ -19,11 +19,11 @@ from xlerobot_asr_opt.cache_system import MultiLevelCacheSystem
 from xlerobot_asr_opt.parameters import CacheParameters
 
 NAMESPACE = '/asr_bench'
-ON_DISK = 10_000
+ON_DISK = 5000
 IN_MEMORY = 100
 WARM_UP = 200
 GAP_S = 0.001
-"""Between two lookups, far less than between two utterances: what waits to run is let run."""
+"""After which another process has had the core, and what a lookup needs is in no cache of it."""
 STORE_GAP_S = 0.005
 PATIENCE_S = 20.0
 VALUE = json.dumps({
@@ -36,24 +36,30 @@ def in_process(rounds, lookups):
     times = {}
     with tempfile.TemporaryDirectory() as directory:
         fill(directory)
-        small = CacheParameters(directory=directory, l1_entries=1, l2_entries=1)
-        with MultiLevelCacheSystem(small) as disk, MultiLevelCacheSystem(
-                CacheParameters(l3_entries=0)) as memory:
-            for number in range(IN_MEMORY):
-                memory.store(key(number), VALUE)
+        order = [key(int(number)) for number in np.random.default_rng(0).permutation(ON_DISK)]
+        turns = iter(np.array_split(np.arange(ON_DISK), 3 * rounds))  # no key comes again
+        with MultiLevelCacheSystem(CacheParameters(directory=directory)) as disk, \
+                MultiLevelCacheSystem(CacheParameters(l3_entries=0)) as memory:
+            for name in order[:IN_MEMORY]:
+                memory.store(name, VALUE)
             for _ in range(rounds):
-                times.setdefault('l1', []).append(timed(memory, IN_MEMORY, lookups))
-                times.setdefault('l3', []).append(timed(disk, ON_DISK, lookups))
+                for gap_s, paced in ((0.0, ''), (GAP_S, ', once a millisecond')):
+                    names = np.resize(np.arange(IN_MEMORY), lookups)
+                    times.setdefault(f'l1{paced}', []).append(
+                        timed(memory, [order[at] for at in names], 'l1', gap_s))
+                    names = next(turns)[:lookups]
+                    times.setdefault(f'l3{paced}', []).append(
+                        timed(disk, [order[at] for at in names], 'l3', gap_s))
                 with writing(disk):
-                    times.setdefault('l3, while it is written', []).append(
-                        timed(disk, ON_DISK, lookups))
+                    names = next(turns)[:lookups]
+                    times.setdefault('l3, the same while it is written', []).append(
+                        timed(disk, [order[at] for at in names], 'l3', GAP_S))
     return times
 
 
 def fill(directory):
-    """Put ON_DISK values on the disk."""
-    with MultiLevelCacheSystem(CacheParameters(
-            directory=directory, l1_entries=1, l2_entries=1)) as cache:
+    """Put ON_DISK values on the disk, half of what it has room for; none is known to be hot."""
+    with MultiLevelCacheSystem(CacheParameters(directory=directory)) as cache:
         for number in range(ON_DISK):
             cache.store(key(number), VALUE)
             if number % 500 == 499:  # no more than may wait
@@ -61,19 +67,20 @@ def fill(directory):
                     time.sleep(0.005)
 
 
-def timed(cache, keys, lookups):
-    """Look up keys that are there, in an order of no order [us]."""
-    order = np.random.default_rng(0).permutation(keys)
-    names = [key(int(number)) for number in np.resize(order, lookups)]
-    taken = np.empty(lookups)
-    for at, name in enumerate(names):
-        time.sleep(GAP_S)
+def timed(cache, names, level, gap_s):
+    """Look up keys; give the times of those that were found in this level [us]."""
+    taken = []
+    for name in names:
+        if gap_s:
+            time.sleep(gap_s)
         begin = time.perf_counter_ns()
         hit = cache.look_up(name)
-        taken[at] = time.perf_counter_ns() - begin
+        end = time.perf_counter_ns()
         if hit is None:
             raise RuntimeError(f'{name.hex()} is not in the cache')
-    return taken / 1e3
+        if hit.level == level:
+            taken.append((end - begin) / 1e3)
+    return np.array(taken)
 
 
 @contextlib.contextmanager
@@ -84,7 +91,7 @@ def writing(cache):
     def write():
         number = 0
         while not end.wait(STORE_GAP_S):
-            cache.store(key(number % ON_DISK), VALUE)
+            cache.store(key(ON_DISK + number % ON_DISK), VALUE)
             number += 1
     writer = threading.Thread(target=write)
     writer.start()
