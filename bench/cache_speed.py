@@ -32,7 +32,7 @@ VALUE = json.dumps({
 
 
 def in_process(rounds, lookups):
-    """Times of each lookup [us]: {name: [one array a round]}; all names take turns."""
+    """Times of each lookup: {name: [columns of one round]}; all names take turns."""
     times = {}
     with tempfile.TemporaryDirectory() as directory:
         fill(directory)
@@ -68,19 +68,38 @@ def fill(directory):
 
 
 def timed(cache, names, level, gap_s):
-    """Look up keys; give the times of those that were found in this level [us]."""
-    taken = []
+    """Look up keys; give the times of those that were found in this level, as of Watch."""
+    watch = Watch()
     for name in names:
         if gap_s:
             time.sleep(gap_s)
-        begin = time.perf_counter_ns()
-        hit = cache.look_up(name)
-        end = time.perf_counter_ns()
+        hit = watch.time(cache.look_up, name)
         if hit is None:
             raise RuntimeError(f'{name.hex()} is not in the cache')
-        if hit.level == level:
-            taken.append((end - begin) / 1e3)
-    return np.array(taken)
+        if hit.level != level:
+            watch.taken.pop()
+    return np.array(watch.taken)
+
+
+class Watch:
+    """Times calls: float[calls, 2], by the clock and of the processor [us].
+
+    On a machine that does other things as well, a call is interrupted now and then; what the
+    processor spent on it tells that apart. It leaves out waiting for the disk or a lock.
+    """
+
+    def __init__(self):
+        """Begin with no call."""
+        self.taken = []
+
+    def time(self, call, *arguments):
+        """Call, and note how long it took."""
+        processor = time.thread_time_ns()
+        begin = time.perf_counter_ns()
+        result = call(*arguments)
+        end = time.perf_counter_ns()
+        self.taken.append(((end - begin) / 1e3, (time.thread_time_ns() - processor) / 1e3))
+        return result
 
 
 @contextlib.contextmanager
@@ -103,7 +122,7 @@ def writing(cache):
 
 
 def through_the_service(lookups):
-    """Times of each lookup through the graph [us]: {name: array}, own is the node's own time."""
+    """Times of each lookup through the graph: {name: columns}, own is the node's own time."""
     with tempfile.TemporaryDirectory() as directory:
         fill(directory)
         node = role('node', directory)
@@ -134,7 +153,7 @@ def last(text):
 
 
 def serve(directory):
-    """Be the node until a line comes; print how long it took over each request [us]."""
+    """Be the node until a line comes; print how long it took over each request, as of Watch."""
     import rclpy
 
     from xlerobot_asr_opt.nodes.cache import CacheNode
@@ -144,14 +163,9 @@ def serve(directory):
     node = CacheNode()
     node.configure()
     node.activate()
-    taken = []
+    watch = Watch()
     answer = DirectExecutor._on_service
-
-    def timed_answer(executor, service):
-        begin = time.perf_counter_ns()
-        answer(executor, service)
-        taken.append((time.perf_counter_ns() - begin) / 1e3)
-    DirectExecutor._on_service = timed_answer
+    DirectExecutor._on_service = lambda executor, service: watch.time(answer, executor, service)
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
     executor = DirectExecutor()
@@ -160,7 +174,7 @@ def serve(directory):
     while not ended.is_set():
         executor.spin_once(0.1)
     node.cleanup()
-    print(json.dumps(taken))
+    print(json.dumps(watch.taken))
 
 
 def ask(lookups):
@@ -181,18 +195,21 @@ def ask(lookups):
         if time.monotonic() > deadline:
             raise RuntimeError(f'no service {names.CACHE_LOOKUP} within {PATIENCE_S:g} s')
         executor.spin_once(0.05)
-    trips = []
+    watch = Watch()
     for turn in range(WARM_UP + lookups):
         # The first key is asked for every time and stays in l1; the second one only once.
         for number in (0, 1 + turn % (ON_DISK - 1), ON_DISK + turn):
             request = srv.CacheLookup.Request(key=np.frombuffer(key(number), np.uint8))
-            begin = time.perf_counter_ns()
-            future = client.call_async(request)
-            while not future.done():
-                executor.spin_once(1.0)
-            trips.append((time.perf_counter_ns() - begin) / 1e3)
+            watch.time(wait_for_answer, client, request, executor)
             time.sleep(GAP_S)
-    print(json.dumps(trips))
+    print(json.dumps(watch.taken))
+
+
+def wait_for_answer(client, request, executor):
+    """Send a request, and spin until its answer is here."""
+    future = client.call_async(request)
+    while not future.done():
+        executor.spin_once(1.0)
 
 
 if __name__ == '__main__':

@@ -26,6 +26,9 @@ MINIATURE = 128
 MEMORY = 0.995
 """What a lead of one hit is worth after one more lookup of the sample."""
 
+MOST_UNPLAYED = 128
+"""Lookups of the sample that may wait to be played until it matters who is ahead."""
+
 FOREVER = (float('inf'), float('inf'))
 
 _sampling = struct.Struct('<I')
@@ -44,11 +47,13 @@ class Admission:
         small = (max(1, entries[0] // self._share), max(1, entries[1] // self._share))
         self._by_frequency = _Miniature(small, self._is_asked_more)
         self._by_recency = _Miniature(small, lambda _candidate, _coldest: True)
+        self._unplayed: list[bytes] = []
         self._lead = 0.0
 
     @property
     def policy(self) -> str:
         """What is followed at present: frequency or recency."""
+        self._play()
         return 'frequency' if self._lead >= 0.0 else 'recency'
 
     def asked(self, key: bytes) -> None:
@@ -59,17 +64,25 @@ class Admission:
         """
         self._sketch.add(key)
         if _sampling.unpack_from(key, 28)[0] % self._share == 0:
-            gained = self._by_frequency.asked(key) - self._by_recency.asked(key)
-            self._lead = MEMORY * self._lead + gained
+            self._unplayed.append(key)
+            if len(self._unplayed) >= MOST_UNPLAYED:
+                self._play()
 
     def wins(self, candidate: bytes, coldest: bytes) -> bool:
         """Whether a candidate may take the place of the coldest key."""
+        self._play()
         return self._lead < 0.0 or self._is_asked_more(candidate, coldest)
 
     def remember(self, key: bytes, times: int) -> None:
         """Know of a key from an earlier life that it was asked for so often."""
         for _ in range(min(times, MOST) - self._sketch.count(key)):
             self._sketch.add(key)
+
+    def _play(self) -> None:
+        for key in self._unplayed:
+            gained = self._by_frequency.asked(key) - self._by_recency.asked(key)
+            self._lead = MEMORY * self._lead + gained
+        self._unplayed.clear()
 
     def _is_asked_more(self, candidate: bytes, coldest: bytes) -> bool:
         return self._sketch.count(candidate) > self._sketch.count(coldest)
