@@ -43,7 +43,8 @@ class MultiLevelCacheSystem:
     """
 
     def __init__(
-        self, parameters: CacheParameters | None = None, clock: Callable[[], float] = time.time,
+        self, parameters: CacheParameters | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         parameters = parameters or CacheParameters()
         own = parameters.directory

@@ -82,7 +82,7 @@ def ctc(tmp_path_factory):
     opened.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(one=st.fixed_dictionaries({}, optional=WHISPER),
        other=st.fixed_dictionaries({}, optional=WHISPER))
 def test_two_settings_of_whisper_share_nothing(whisper, one, other):
@@ -90,7 +90,7 @@ def test_two_settings_of_whisper_share_nothing(whisper, one, other):
         InferenceParameters(**one) == InferenceParameters(**other))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(one=st.fixed_dictionaries(CTC), other=st.fixed_dictionaries(CTC))
 def test_two_settings_of_a_ctc_model_share_nothing(ctc, one, other):
     assert (ctc(one) == ctc(other)) == (one == other)

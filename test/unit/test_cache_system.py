@@ -10,7 +10,7 @@ import pytest
 from test_cache_policy import key
 
 import xlerobot_asr_opt
-from xlerobot_asr_opt.core import cache_disk
+from xlerobot_asr_opt.core import cache_disk, text_disk
 from xlerobot_asr_opt.core.cache import CacheTiers
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import CacheParameters
@@ -112,13 +112,13 @@ def test_a_blocked_disk_delays_no_lookup(opened, monkeypatch):
     cache.close()
     cache = opened()
     begun, end = threading.Event(), threading.Event()
-    store = cache_disk.TextDisk.store
+    store = text_disk.TextDisk.store
 
     def blocked(*args, **kwargs):
         begun.set()
         assert end.wait(PATIENCE_S)
         return store(*args, **kwargs)
-    monkeypatch.setattr(cache_disk.TextDisk, 'store', blocked)
+    monkeypatch.setattr(text_disk.TextDisk, 'store', blocked)
     try:
         cache.store(key(100), 'a')
         assert begun.wait(PATIENCE_S)

@@ -282,7 +282,8 @@ class TestDisk:
         assert place.read_text() == 'not a directory'
         disk.close()
 
-    @pytest.mark.parametrize('garbage', [b'this is not a database' * 200, b'\0' * 5000])
+    @pytest.mark.parametrize(
+        'garbage', [b'this is not a database' * 200, b'\0' * 5000], ids=['text', 'zeros'])
     def test_a_damaged_database_is_moved_aside(self, tmp_path, caplog, garbage):
         disk = DrainedDisk(tmp_path, ENTRIES)
         disk.put(key(1), 'a')

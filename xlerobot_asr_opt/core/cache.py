@@ -7,17 +7,16 @@ memory to disk; a hit moves it up to the first again. docs/cache.md has the figu
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_opt.core.cache_admission import Admission
 from xlerobot_asr_opt.core.cache_disk import DiskTier
-from xlerobot_asr_opt.core.cache_heat import read_heat, write_heat
+from xlerobot_asr_opt.core.cache_heat import HeatFile
 from xlerobot_asr_opt.core.cache_levels import L1, L2, MemoryLevels
 from xlerobot_asr_opt.core.cache_patterns import AccessPatterns
 from xlerobot_asr_opt.core.cache_values import KEY_BYTES
-from xlerobot_asr_opt.errors import ConfigurationError, StoreError
+from xlerobot_asr_opt.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.parameters import CacheParameters
 
 __all__ = ['LONGEST_VALUE', 'CacheStatistics', 'CacheTiers', 'Hit']
-
-logger = logging.getLogger(__name__)
 
 LONGEST_VALUE = 1 << 20
 """Characters of the longest value; a transcript of 30 s with words has some thousands."""
@@ -95,9 +92,11 @@ class CacheTiers:
         self._clock = clock
         self._wake = wake
         self._disk = None
+        self._heat_file: HeatFile | None = None
         if directory is not None and parameters.l3_entries > 0:
             self._disk = DiskTier(directory, parameters.l3_entries)
-            self._heat_file = directory / 'heat.json'
+            if not self._disk.fault:
+                self._heat_file = HeatFile(directory / 'heat.json')
         entries = parameters.l1_entries, parameters.l2_entries
         self._room = sum(entries)
         self._patterns = AccessPatterns(parameters)
@@ -131,9 +130,11 @@ class CacheTiers:
             value, level = found
             self._hits[level] += 1
             return Hit(value, LEVELS[level])
-        on_disk = self._from_disk(key)
+        on_disk = self.read_disk(key)
         if on_disk is None:
             self._misses += 1
+            if self._disk is not None and self._disk.is_urgent:  # it may be damaged
+                self._wake()
             return None
         self._memory.put(key, on_disk)
         self._hits[L3] += 1
@@ -199,8 +200,8 @@ class CacheTiers:
             return
         self._disk.drain()
         heat, self._heat_to_write = self._heat_to_write, None
-        if heat is not None and not self._disk.fault:
-            self._write_heat(heat)
+        if heat is not None and self._heat_file is not None:
+            self._heat_file.write(heat)
 
     def close(self) -> None:
         """Write what waits and give the directory back; the cache must not be used again."""
@@ -268,22 +269,8 @@ class CacheTiers:
             if self._disk.is_urgent:
                 self._wake()
 
-    def _from_disk(self, key: bytes) -> str | None:
-        if self._disk is None:
-            return None
-        value = self._disk.get(key)
-        if value is None and self._disk.is_urgent:  # damage
-            self._wake()
-        return value
-
     def _load_heat(self) -> None:
-        if self._disk is None or self._disk.fault:
-            return
-        try:
-            heat = read_heat(self._heat_file)
-        except (OSError, StoreError) as error:
-            logger.warning('nothing is known of what was asked for before: %s', error)
-            return
+        heat = self._heat_file.read() if self._heat_file is not None else []
         self._patterns.heat.load(heat)
         for key, count in heat:
             self._admission.remember(key, count)
@@ -291,12 +278,6 @@ class CacheTiers:
     def _tell_heat(self) -> None:
         self._heat_told = self._clock()
         self._heat_to_write = self._patterns.heat.hottest()
-
-    def _write_heat(self, heat: Heat) -> None:
-        try:
-            write_heat(self._heat_file, heat)
-        except OSError as error:
-            logger.warning('the next start will not know what is asked for most: %s', error)
 
 
 def _is_unicode(value: str) -> bool:

@@ -1,8 +1,4 @@
-"""The level of the cache on disk: text in SQLite by diskcache, never a pickle.
-
-diskcache's own formats unpickle what a row says is a pickle, JSONDisk too, so that whoever can
-write the file can run code (CVE-2025-69872). TextDisk reads and writes text in the database and
-nothing else; anything else counts as damage.
+"""The level of the cache on disk: text in SQLite by diskcache.
 
 A get reads and never writes. What is put waits in memory until drain(), which runs in a thread of
 the caller's; readers do not wait for it, since the database has a write-ahead log.
@@ -21,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import diskcache
 
+from xlerobot_asr_opt.core.text_disk import TextDisk
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ['DiskTier', 'TextDisk']
+__all__ = ['DiskTier']
 
 logger = logging.getLogger(__name__)
 
@@ -48,37 +46,6 @@ SETTINGS = {
     'sqlite_cache_size': 1024,  # pages of 4 KiB, for each connection
     'sqlite_mmap_size': 0,  # a mapped file that is cut short kills the process by SIGBUS
 }
-
-
-class TextDisk(diskcache.Disk):  # type: ignore[misc]
-    """Keys are bytes, values are text, both in the database; everything else is refused."""
-
-    def put(self, key: Any) -> tuple[Any, bool]:
-        """Key to column."""
-        return sqlite3.Binary(key), True
-
-    def get(self, key: Any, raw: bool) -> bytes:
-        """Column to key."""
-        if not raw or not isinstance(key, bytes):
-            raise sqlite3.DatabaseError('a key that is not raw bytes')
-        return key
-
-    def store(  # diskcache gives what no text in a row needs
-        self, value: Any, read: bool, key: Any = None,  # noqa: ARG002
-    ) -> tuple[int, int, None, str]:
-        """Value to columns size, mode, filename, value."""
-        return 0, diskcache.core.MODE_RAW, None, value
-
-    def fetch(
-        self, mode: int, filename: str | None, value: Any, read: bool,  # noqa: ARG002
-    ) -> str:
-        """Columns to value."""
-        if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str):
-            raise sqlite3.DatabaseError('a value that is not text')
-        return value
-
-    def remove(self, file_path: str) -> None:
-        """Never remove a file: no value of ours has one."""
 
 
 class DiskTier:

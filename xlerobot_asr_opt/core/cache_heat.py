@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.cache_values import KEY_BYTES
-from xlerobot_asr_opt.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ['MOST_KEPT', 'Heat', 'HeatList', 'read_heat', 'write_heat']
+__all__ = ['Heat', 'HeatFile', 'HeatList']
+
+logger = logging.getLogger(__name__)
 
 MOST_KEPT = 4096
 """Keys of a list at most."""
@@ -64,37 +66,44 @@ class HeatList:
             self._counts[key] = self._counts.get(key, 0) + count
 
 
-def write_heat(path: Path, heat: Heat) -> None:
-    """Write a list down as JSON; a reader finds the old file or the new one.
+class HeatFile:
+    """The list on disk, as JSON. The cache does without one that is no good, and says so.
 
-    Raises:
-        OSError: it cannot be written.
+    Args:
+        path: of the file; its directory is this process's alone.
     """
-    text = json.dumps({'heat': [[key.hex(), count] for key, count in heat]})
-    scratch = path.with_suffix('.new')
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, 'w') as file:
-        file.write(text)
-    scratch.replace(path)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, heat: Heat) -> None:
+        """Write a list; a reader finds the old one or the new one."""
+        text = json.dumps({'heat': [[key.hex(), count] for key, count in heat]})
+        scratch = self._path.with_suffix('.new')
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(scratch, flags, 0o600), 'w') as file:
+                file.write(text)
+            scratch.replace(self._path)
+        except OSError as error:
+            logger.warning('the next start will not know what is asked for most: %s', error)
+
+    def read(self) -> Heat:
+        """The list that was written last; empty where there is none, or it is no good."""
+        try:
+            return _parsed(self._path) if self._path.exists() else []
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            logger.warning('nothing is known of what was asked for before: got %s, expected keys '
+                           'and counts as JSON (%s)', self._path, error)
+            return []
 
 
-def read_heat(path: Path) -> Heat:
-    """Read what write_heat wrote; no file: an empty list.
-
-    Raises:
-        OSError: the file cannot be read.
-        StoreError: it is too large, not JSON, or says something else than keys and counts.
-    """
-    if not path.exists():
-        return []
+def _parsed(path: Path) -> Heat:
     size = path.stat().st_size
     if size > LARGEST_FILE:
-        raise StoreError(f'{path}: got {size} bytes, expected at most {LARGEST_FILE}')
-    try:
-        rows = json.loads(path.read_bytes())['heat']
-        return [_entry(*row) for row in rows[:MOST_KEPT]]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StoreError(f'{path}: expected keys and counts as JSON ({error})') from None
+        raise ValueError(f'{size} bytes are more than {LARGEST_FILE}')
+    rows = json.loads(path.read_bytes())['heat']
+    return [_entry(*row) for row in rows[:MOST_KEPT]]
 
 
 def _entry(name: str, count: int) -> tuple[bytes, int]:
