@@ -133,7 +133,7 @@ class CacheTiers:
         on_disk = self.read_disk(key)
         if on_disk is None:
             self._misses += 1
-            if self._disk is not None and self._disk.is_urgent:  # it may be damaged
+            if self._disk is not None and self._disk.is_damaged:
                 self._wake()
             return None
         self._memory.put(key, on_disk)
@@ -263,11 +263,12 @@ class CacheTiers:
         )
 
     def _leave(self, key: bytes, value: str) -> None:
-        """What leaves memory was put on disk before; it is the most recently used value there."""
+        """What leaves memory was put on disk before; it is the most recently used value there.
+
+        The writer is not woken for that: it can wait for the next value, or for expire().
+        """
         if self._disk is not None:
             self._disk.refresh(key, value)
-            if self._disk.is_urgent:
-                self._wake()
 
     def _load_heat(self) -> None:
         heat = self._heat_file.read() if self._heat_file is not None else []

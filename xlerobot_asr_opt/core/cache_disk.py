@@ -99,9 +99,9 @@ class DiskTier:
         return bool(self._pending or self._damage)
 
     @property
-    def is_urgent(self) -> bool:
-        """Whether drain() is due, though nothing new was put."""
-        return len(self._pending) >= BATCH or bool(self._damage)
+    def is_damaged(self) -> bool:
+        """Whether drain() has to mend the database."""
+        return bool(self._damage)
 
     def get(self, key: bytes) -> str | None:
         """The value; None: not here."""
@@ -119,12 +119,12 @@ class DiskTier:
 
     def put(self, key: bytes, value: str) -> None:
         """Have a value written by the next drain()."""
-        if not self._queue(key, value):
+        if not self._queue(key, value, PENDING):
             self.write_failures += 1
 
     def refresh(self, key: bytes, value: str) -> None:
-        """Have a value that was put before count as put now, unless too much waits."""
-        self._queue(key, value)
+        """Have a value that was put before count as put now, unless half of PENDING waits."""
+        self._queue(key, value, PENDING // 2)
 
     def drain(self) -> None:
         """Write what waits, evict what is too much, mend what is damaged."""
@@ -163,10 +163,10 @@ class DiskTier:
             os.close(self._owner)
             self._owner = None
 
-    def _queue(self, key: bytes, value: str) -> bool:
+    def _queue(self, key: bytes, value: str, most: int) -> bool:
         with self._pending_lock:
             if self._cache is None or (
-                    len(self._pending) >= PENDING and key not in self._pending):
+                    len(self._pending) >= most and key not in self._pending):
                 return False
             self._pending[key] = value
             return True
