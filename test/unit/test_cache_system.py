@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 
 import pytest
 from test_cache_policy import key
 
 import xlerobot_asr_opt
+from xlerobot_asr_opt import cache_system
 from xlerobot_asr_opt.core import cache_disk, text_disk
 from xlerobot_asr_opt.core.cache import CacheTiers
 from xlerobot_asr_opt.errors import ConfigurationError
@@ -84,6 +86,27 @@ class TestLevels:
             cache.look_up(key(number))
             cache.store(key(number), 'heard once')
         assert all(cache.look_up(key(favourite)) for favourite in range(4))
+
+
+def test_the_writer_looks_for_what_is_too_old_and_writes_the_heat(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_system, 'EXPIRY_PERIOD_S', 0.01)
+    now = [0.0]
+    parameters = CacheParameters(directory=str(tmp_path), l1_ttl=100.0)
+    with xlerobot_asr_opt.MultiLevelCacheSystem(parameters, lambda: now[0]) as cache:
+        cache.store(key(1), 'a')
+        cache.look_up(key(1))
+        assert not (tmp_path / 'heat.json').exists()
+        now[0] = 101.0
+        until(lambda: cache.statistics().entries[:2] == (0, 1))
+        until((tmp_path / 'heat.json').exists)
+
+
+def until(condition):
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_what_leaves_memory_for_its_age_is_the_last_to_leave_the_disk(tmp_path):

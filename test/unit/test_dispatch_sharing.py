@@ -46,6 +46,19 @@ class TestSingleFlight:
         world.answer(world.grants[1], 'Stop.')
         assert world.texts == ['Stop.', 'Stop.']
 
+    @pytest.mark.parametrize('dies', [False, True])
+    def test_32_equal_segments_cost_one_recognition(self, dies):
+        world = World()
+        world.worker('v', capacity=3)
+        for number in range(32):
+            world.speak(chr(ord('a') + number), 'stop')
+        if dies:  # with the only one that it was granted
+            world.worker('v', incarnation=2, capacity=3)
+        world.answer(world.grants[-1], 'Stop.')
+        assert len(world.grants) == 1 + dies
+        assert world.texts == ['Stop.'] * 32
+        assert world.statistics.shared == 31
+
     def test_the_others_go_on_when_the_first_expires(self):
         world = World()
         world.speak('a', 'stop', budget_s=1.0)
