@@ -76,6 +76,9 @@ class MultiLevelCacheSystem:
 
         Args:
             key: 32 bytes.
+
+        Raises:
+            ConfigurationError: a key of another length.
         """
         hit = self.look_up(key)
         return None if hit is None else hit.value
@@ -107,6 +110,9 @@ class MultiLevelCacheSystem:
 
         Args:
             key: 32 bytes.
+
+        Raises:
+            ConfigurationError: a key of another length.
         """
         with self._lock:
             return self._tiers.get(key)

@@ -51,9 +51,11 @@ class TestAwaited:
         assert asyncio.run(use(cache)) == ('go to the kitchen', None)
         assert cache.get_hit_rate() == 0.5
 
-    def test_what_cannot_be_kept_is_refused(self, opened):
-        with pytest.raises(ConfigurationError, match='key: got 5 bytes, expected 32'):
-            asyncio.run(opened().set(b'short', 'text'))
+    def test_a_key_of_another_length_is_refused(self, opened):
+        cache = opened()
+        for call in (cache.set(b'short', 'text'), cache.get(b'short')):
+            with pytest.raises(ConfigurationError, match='key: got 5 bytes, expected 32'):
+                asyncio.run(call)
 
     def test_it_closes_behind_a_block(self, tmp_path):
         parameters = CacheParameters(directory=str(tmp_path))

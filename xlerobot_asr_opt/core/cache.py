@@ -122,7 +122,11 @@ class CacheTiers:
 
         Args:
             key: 32 bytes.
+
+        Raises:
+            ConfigurationError: a key of another length.
         """
+        _check_key(key)
         self._admission.asked(key)
         self._patterns.asked(key)
         found = self._memory.get(key)
@@ -150,8 +154,7 @@ class CacheTiers:
         Raises:
             ConfigurationError: a key or value of another length, or text that is not Unicode.
         """
-        if len(key) != KEY_BYTES:
-            raise ConfigurationError(f'key: got {len(key)} bytes, expected {KEY_BYTES}')
+        _check_key(key)
         if len(value) > LONGEST_VALUE:
             raise ConfigurationError(
                 f'value: got {len(value)} characters, expected at most {LONGEST_VALUE}')
@@ -279,6 +282,11 @@ class CacheTiers:
     def _tell_heat(self) -> None:
         self._heat_told = self._clock()
         self._heat_to_write = self._patterns.heat.hottest()
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) != KEY_BYTES:
+        raise ConfigurationError(f'key: got {len(key)} bytes, expected {KEY_BYTES}')
 
 
 def _is_unicode(value: str) -> bool:
