@@ -40,6 +40,8 @@ from xlerobot_asr_opt.records import (
 INFERENCE_S = 0.2
 STORE_BYTES = 64 << 20
 PROMPTS, PLAYS = 12, 100
+WINDOW = 512
+"""Of the voice activity detector [samples]."""
 
 
 def workloads():
@@ -61,13 +63,22 @@ def workloads():
             [(f'file {at}', begin, samples)
              for at, (begin, samples) in enumerate(zip(begins, played, strict=False))]],
         'the same in one stream that goes on': [
-            [('speaker', 0.0, np.concatenate([
-                np.pad(one, (0, int(random.integers(8000)))) for one in played]))]],
+            [('speaker', 0.0, in_a_row(played, 1, random))]],
+        'the same, each begun at a whole window of the VAD': [
+            [('speaker', 0.0, in_a_row(played, WINDOW, random))]],
         'the same through the air (30 dB)': [
             [('microphone', 0.0, heard(np.concatenate(played), 30.0, random))]],
         'live: a person says the same 5 times (30 dB)': [
             [('microphone', 0.0, heard(voice, 30.0, random))] for _ in range(5)],
     }
+
+
+def in_a_row(pieces, step, random):
+    """One recording of all, each followed by silence of any length, in whole steps."""
+    lengths = [int(random.integers(8000)) for _ in pieces]
+    return np.concatenate([
+        np.pad(one, (0, length + -(len(one) + length) % step))
+        for one, length in zip(pieces, lengths, strict=True)])
 
 
 def heard(samples, ratio_db, random):
