@@ -15,6 +15,7 @@ _HOMES = {
     'ModelQuantizer': 'models.quantizer',
     'MultiLevelCacheSystem': 'cache_system',
     'OptimizedBPUInferenceEngine': 'engine',
+    'PerformanceIntegrator': 'core.performance',
     'QuantizationResult': 'models.quantization',
 }
 """Public name to the module that it lives in."""

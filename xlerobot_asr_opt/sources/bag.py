@@ -35,14 +35,18 @@ if TYPE_CHECKING:
 
     from xlerobot_asr_opt.records import Chunk
 
-__all__ = ['STORAGES', 'BagMessage', 'BagReader', 'BagTopic', 'BagWriter']
+__all__ = [
+    'DAMAGE', 'STORAGES', 'BagMessage', 'BagReader', 'BagTopic', 'BagWriter', 'listing',
+    'open_bag', 'reason',
+]
 
 STORAGES = ('mcap', 'sqlite3')
 """The storages of a bag, the default first."""
 
-# What the reading library lets through when a bag is damaged, found by flipping and cutting bytes.
-_DAMAGE = (ReaderError, apsw.Error, zstd.ZstdError, OSError, struct.error, ValueError,
-           LookupError, TypeError, AssertionError, EOFError, MemoryError, OverflowError)
+DAMAGE = (ReaderError, apsw.Error, zstd.ZstdError, OSError, struct.error, ValueError,
+          LookupError, TypeError, AssertionError, EOFError, MemoryError, OverflowError)
+"""What the reading library lets through when a bag is damaged, found by flipping and cutting
+bytes."""
 
 _FOREVER = QosTime(0x7FFFFFFF_FFFFFFFF // 1_000_000_000, 0x7FFFFFFF_FFFFFFFF % 1_000_000_000)
 
@@ -85,7 +89,7 @@ class BagReader:
             SourceError: no bag, a damaged bag, or one without AudioChunk messages on these topics.
         """
         self.path = Path(path)
-        self._reader = _open(self.path)
+        self._reader = open_bag(self.path)
         try:
             self.topics = self._list()
             self.audio_topics = tuple(item.name for item in self._choose(topics))
@@ -113,9 +117,9 @@ class BagReader:
             for connection, time_ns, data in self._reader.messages(connections=wanted):
                 yield BagMessage(connection.topic, time_ns, bytes(data))
                 given += 1
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise SourceError(f'{self.path}: breaks off after {given} of {self.count} chunks: '
-                              f'{_reason(error)}') from error
+                              f'{reason(error)}') from error
         if given != self.count:
             raise SourceError(f'{self.path}: holds {given} chunks where its index says '
                               f'{self.count}; `ros2 bag reindex` makes a new index')
@@ -157,13 +161,13 @@ class BagReader:
         audio = [item for item in self.topics if item.type == AUDIO_CHUNK_TYPE]
         for name in names:
             if name not in known:
-                raise SourceError(f'{self.path}: no topic {name}; {_listing(self.topics)}')
+                raise SourceError(f'{self.path}: no topic {name}; {listing(self.topics)}')
             if known[name].type != AUDIO_CHUNK_TYPE:
                 raise SourceError(f'{self.path}: {name} carries {known[name].type}, expected '
                                   f'{AUDIO_CHUNK_TYPE}')
         if not audio:
             raise SourceError(
-                f'{self.path}: no topic of type {AUDIO_CHUNK_TYPE}; {_listing(self.topics)}')
+                f'{self.path}: no topic of type {AUDIO_CHUNK_TYPE}; {listing(self.topics)}')
         chosen = [item for item in audio if not names or item.name in names]
         if not any(item.messages for item in chosen):
             raise SourceError(f'{self.path}: no message on {", ".join(i.name for i in chosen)}: '
@@ -193,7 +197,7 @@ class BagWriter:
                 self.path, version=9, storage_plugin=StoragePlugin[storage.upper()])
             self._writer.open()
         except (OSError, WriterError) as error:
-            raise SourceError(f'{self.path}: cannot write a bag here: {_reason(error)}') from error
+            raise SourceError(f'{self.path}: cannot write a bag here: {reason(error)}') from error
 
     @property
     def counts(self) -> dict[str, int]:
@@ -214,7 +218,7 @@ class BagWriter:
         try:
             self._writer.write(self._topics[topic], time_ns, data)
         except (OSError, apsw.Error) as error:
-            raise SourceError(f'{self.path}: cannot go on writing: {_reason(error)}') from error
+            raise SourceError(f'{self.path}: cannot go on writing: {reason(error)}') from error
 
     def write_chunk(self, topic: str, chunk: Chunk) -> None:
         """Write one chunk at the time at which its last sample was heard."""
@@ -230,7 +234,7 @@ class BagWriter:
         try:
             self._writer.close()
         except OSError as error:
-            raise SourceError(f'{self.path}: cannot finish the bag: {_reason(error)}') from error
+            raise SourceError(f'{self.path}: cannot finish the bag: {reason(error)}') from error
 
     def __enter__(self) -> Self:
         return self
@@ -240,7 +244,7 @@ class BagWriter:
         self.close()
 
 
-def _open(path: Path) -> Reader:
+def open_bag(path: Path) -> Reader:
     """Open a bag, and say in one line what is wrong with it if that fails."""
     if not path.exists():
         raise SourceError(f'{path}: no such file or directory')
@@ -252,18 +256,18 @@ def _open(path: Path) -> Reader:
     try:
         reader = Reader(path)
         reader.open()
-    except _DAMAGE as error:
-        raise SourceError(f'{path}: not a bag, or a damaged one: {_reason(error)}') from error
+    except DAMAGE as error:
+        raise SourceError(f'{path}: not a bag, or a damaged one: {reason(error)}') from error
     return reader
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """What a library's error says, in one line and without a full stop."""
     text = ' '.join(str(error).split()) or type(error).__name__
     return text.removesuffix('.')
 
 
-def _listing(topics: Sequence[BagTopic]) -> str:
+def listing(topics: Sequence[BagTopic]) -> str:
     """What a bag holds, in words."""
     if not topics:
         return 'the bag is empty'

@@ -1,0 +1,73 @@
+"""Samples what the nodes of a graph use: processor time and memory, of this machine alone."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+
+import psutil
+
+from xlerobot_asr_opt.core.performance_records import ResourceSample
+
+__all__ = ['NodeSampler', 'find_nodes']
+
+
+def find_nodes(namespace: str) -> dict[str, int]:
+    """Find the processes of a graph by their command lines; return pids by name of the node."""
+    wanted = f'__ns:=/{namespace.strip("/")}'
+    nodes = {}
+    for process in psutil.process_iter(['cmdline']):
+        words = process.info['cmdline'] or []
+        names = [word.removeprefix('__node:=') for word in words if word.startswith('__node:=')]
+        if wanted in words and names:
+            nodes[names[-1]] = process.pid
+    return nodes
+
+
+class NodeSampler:
+    """Samples a set of processes whenever its owner asks it to.
+
+    Attributes:
+        samples: taken so far.
+    """
+
+    def __init__(self, pids: Mapping[str, int], interval_s: float = 0.5) -> None:
+        """Begin to measure.
+
+        Args:
+            pids: by name of the node.
+            interval_s: least time between two samples [s].
+        """
+        self.samples: list[ResourceSample] = []
+        self._interval_s = interval_s
+        self._processes: dict[str, psutil.Process] = {}
+        for node, pid in pids.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._processes[node] = psutil.Process(pid)
+        self._used_s = dict(self._use())
+        self._at = time.monotonic()
+
+    def sample(self) -> None:
+        """Take a sample of every node that still runs, if it is time for one."""
+        now = time.monotonic()
+        elapsed = now - self._at
+        if elapsed < self._interval_s:
+            return
+        time_ns = time.time_ns()
+        for node, used_s in self._use():
+            # A node that another process has taken over since has no share of this interval.
+            with contextlib.suppress(psutil.Error):
+                memory = self._processes[node].memory_full_info()
+                self.samples.append(ResourceSample(
+                    time_ns, node, max(0.0, used_s - self._used_s[node]) / elapsed,
+                    memory.pss / 1e6))
+            self._used_s[node] = used_s
+        self._at = now
+
+    def _use(self) -> Iterator[tuple[str, float]]:
+        """Processor time that each node has used since its start [s]."""
+        for node, process in self._processes.items():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times = process.cpu_times()
+                yield node, times.user + times.system

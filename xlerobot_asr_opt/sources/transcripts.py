@@ -1,0 +1,80 @@
+"""The transcripts that a bag carries, with the time at which they were recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from xlerobot_asr_opt.errors import SourceError
+from xlerobot_asr_opt.records import Flag, Latency, Transcript, TranscriptStatus, Word
+from xlerobot_asr_opt.sources.bag import DAMAGE, BagTopic, listing, open_bag, reason
+from xlerobot_asr_opt.sources.definitions import PACKAGE, definitions_directory, typestore
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
+
+__all__ = ['TRANSCRIPT_TYPE', 'read_transcripts']
+
+TRANSCRIPT_TYPE = f'{PACKAGE}/msg/Transcript'
+NS = 1_000_000_000
+STAGES = tuple(item.name for item in dataclasses.fields(Latency))
+
+
+def read_transcripts(path: Path | str) -> list[tuple[int, Transcript]]:
+    """Read every transcript of a bag.
+
+    Returns:
+        When it was recorded [ns], and what it says; in the order of that time.
+
+    Raises:
+        SourceError: no bag, a damaged one, or one without transcripts.
+    """
+    path = Path(path)
+    with contextlib.closing(open_bag(path)) as reader:
+        wanted = [item for item in reader.connections if item.msgtype == TRANSCRIPT_TYPE]
+        if not sum(item.msgcount for item in wanted):
+            topics = [BagTopic(item.topic, item.msgtype, item.msgcount)
+                      for item in reader.connections]
+            raise SourceError(
+                f'{path}: no message of type {TRANSCRIPT_TYPE}; {listing(topics)}; record a '
+                'running graph with `xlerobot-asr record -o BAG`, or measure this audio with '
+                f'`xlerobot-asr validate {path}`')
+        try:
+            stores = {item.id: _types(item) for item in wanted}
+            return [(time_ns, _transcript(stores[item.id].deserialize_cdr(data, item.msgtype)))
+                    for item, time_ns, data in reader.messages(connections=wanted)]
+        except (*DAMAGE, AttributeError) as error:
+            raise SourceError(f'{path}: a transcript cannot be read: {reason(error)}') from error
+
+
+def _types(connection: Connection) -> Typestore:
+    """The definitions that the bag brings, which its bytes were written by, else ours."""
+    if connection.msgdef.format is not MessageDefinitionFormat.MSG:
+        return typestore(definitions_directory())
+    store = get_typestore(Stores.ROS2_JAZZY)
+    own = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+    store.register({name: kind for name, kind in own.items() if name.startswith(PACKAGE)})
+    return store
+
+
+def _transcript(message: Any) -> Transcript:
+    return Transcript(
+        segment=message.segment, stream=message.stream, sequence=message.sequence,
+        status=TranscriptStatus(message.status), begin_ns=_nanoseconds(message.begin),
+        end_ns=_nanoseconds(message.end), text=message.text, language=message.language,
+        confidence=message.confidence,
+        words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
+        emotion=message.emotion, event=message.event, flags=Flag(message.flags),
+        worker=message.worker, backend=message.backend, reason=message.reason,
+        cache=message.cache, attempts=message.attempts, missing_chunks=message.missing_chunks,
+        latency=Latency(**{stage: getattr(message.latency, stage) for stage in STAGES}))
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec * NS + stamp.nanosec)
