@@ -259,7 +259,7 @@ def test_resources_have_rows():
     assert rows['all cores']['p95'] == pytest.approx(1.9)
     assert rows['all cores']['gap'] == pytest.approx(1.9 - 1.6)
     assert rows['all PSS']['max'] == pytest.approx(200.0)
-    assert rows['inference_0 busy']['unit'] == 'of its time'
+    assert rows['inference_0 busy']['unit'] == 'share'
 
 
 @pytest.mark.parametrize('remedy', [

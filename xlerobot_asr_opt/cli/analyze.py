@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_opt.cli.arguments import add_json, add_namespace, positive
-from xlerobot_asr_opt.cli.output import complain
+from xlerobot_asr_opt.cli.output import complain, write_text
 from xlerobot_asr_opt.errors import ConfigurationError, SourceError, TransportError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
+
+    from rich.table import Table
 
     from xlerobot_asr_opt.core.performance import PerformanceIntegrator
     from xlerobot_asr_opt.core.performance_records import RecordedRun
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ['add_parser', 'print_report', 'record_live', 'run']
 
-_COLUMNS = ('target', 'p50', 'p90', 'p95', 'p99', 'max', 'gap')
+_STAGE_COLUMNS = ('target', 'p50', 'p90', 'p95', 'p99', 'max', 'gap', 'after')
+_RESOURCE_COLUMNS = ('target', 'p50', 'p95', 'max', 'gap', 'unit')
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         print_report(integrator)
     if args.html is not None:
         from xlerobot_asr_opt.cli.performance_page import performance_page
-        _write(args.html, performance_page(integrator, str(args.run_path or args.namespace)))
+        write_text(args.html, performance_page(integrator, str(args.run_path or args.namespace)))
     if not integrator.usable:
         complain('no utterance was recognised in this run: nothing can be said of its stages')
     return 0 if integrator.usable else 1
@@ -105,50 +109,57 @@ def _live(args: argparse.Namespace) -> RecordedRun:
 
 def record_live(client: GraphClient, seconds: float) -> RecordedRun:
     """Collect transcripts and samples until the time is over or Ctrl-C."""
-    from xlerobot_asr_opt.cli.node_samples import NodeSampler, find_nodes
+    from xlerobot_asr_opt.cli.node_samples import find_nodes, sampling
     from xlerobot_asr_opt.core.performance_records import RecordedRun, Utterance
-    sampler = NodeSampler(find_nodes(client.namespace))
     utterances: list[Utterance] = []
     deadline = time.monotonic() + seconds
-    try:
-        while (left := deadline - time.monotonic()) > 0:
-            client.spin(min(left, 0.2))
-            now_ns = time.time_ns()
-            while client.transcripts:
-                utterances.append(Utterance(client.transcripts.popleft(), now_ns))
-            sampler.sample()
-    except KeyboardInterrupt:
-        complain('ended early')
-    return RecordedRun(tuple(utterances), tuple(sampler.samples), os.cpu_count() or 0)
+    with sampling(find_nodes(client.namespace)) as samples:
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                client.spin(min(left, 0.2))
+                now_ns = time.time_ns()
+                while client.transcripts:
+                    utterances.append(Utterance(client.transcripts.popleft(), now_ns))
+        except KeyboardInterrupt:
+            complain('ended early')
+    return RecordedRun(tuple(utterances), tuple(samples), os.cpu_count() or 0)
 
 
 def print_report(integrator: PerformanceIntegrator) -> None:
     """Print the tables of stages and resources, and what to do next."""
     from rich.console import Console
-    from rich.table import Table
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False, markup=False)
     gaps = integrator.analyze_performance_gaps()
-    for title, rows in (('Stages [ms]', gaps['stages']), ('Resources', gaps['resources'])):
-        if not rows:
-            console.print(f'{title}: not sampled; `xlerobot-asr analyze --live` samples them')
-            continue
-        extra = 'after' if title.startswith('Stages') else 'unit'
-        table = Table('', *(name.replace('after', 'delays') for name in (*_COLUMNS, extra)),
-                      title=title)
-        for name, row in rows.items():
-            table.add_row(name, *(_cell(row[column]) for column in (*_COLUMNS, extra)))
-        console.print(table)
-    console.print(_summary(gaps), soft_wrap=True)
+    console.print(_table('Stages [ms]', gaps['stages'], _STAGE_COLUMNS))
+    if integrator.run.resources:
+        console.print(_table('Resources', gaps['resources'], _RESOURCE_COLUMNS))
+    else:
+        console.print('cores and memory: not sampled; `xlerobot-asr analyze --live` samples them')
+    console.print(_summary(gaps))
     for number, path in enumerate(integrator.identify_optimization_paths(), 1):
-        console.print(f'{number}. {path_line(path)}', soft_wrap=True, highlight=False)
-        console.print(f'   {path["command"]}', soft_wrap=True, highlight=False, markup=False)
-        console.print(f'   {path["evidence"]}', soft_wrap=True, highlight=False, markup=False)
+        console.print(f'{number}. {path_line(path)}\n   {path["command"]}\n   {path["evidence"]}')
+
+
+def _table(title: str, rows: dict[str, dict[str, Any]], columns: Sequence[str]) -> Table:
+    """A table that fits into 80 columns."""
+    from rich import box
+    from rich.table import Table
+    table = Table(title=title, title_justify='left', box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column('', no_wrap=True)
+    for name in columns:
+        table.add_column('delays' if name == 'after' else name, no_wrap=True,
+                         justify='left' if name == 'unit' else 'right')
+    for name, row in rows.items():
+        table.add_row(name, *(_cell(row[column]) for column in columns))
+    return table
 
 
 def path_line(path: dict[str, Any]) -> str:
     """One remedy in a line."""
     if path['kind'] == 'capacity':
         gain = f'{path["capacity_percent"]:.0f} % more utterances/s'
+    elif not path['gain_ms']:
+        gain = f'its target is held, at most {path["limit_ms"]:.2f} ms less'
     else:
         gain = (f'{path["gain_ms"]:.2f} ms ({path["gain_percent"]:.0f} %) less in the mean, at '
                 f'most {path["limit_ms"]:.2f} ms')
@@ -182,11 +193,3 @@ def _cell(value: object) -> str:
     if value is None:
         return ''
     return f'{value:.2f}' if isinstance(value, float) else str(value)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, 'utf-8')
-    except OSError as error:
-        raise SourceError(f'{path}: cannot be written: {error.strerror}') from error
-    complain(f'{path}: written')

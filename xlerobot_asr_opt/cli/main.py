@@ -39,6 +39,7 @@ COMMANDS = (
     Command('replay', 'replay', 'play a bag into the graph and show its transcripts'),
     Command('record', 'record', 'record audio and transcripts into a bag'),
     Command('analyze', 'analyze', 'say where the time of a run went, and what to do next'),
+    Command('validate', 'validate', 'measure what each optimisation brings on a recording'),
     Command('models', 'models', 'list, fetch and remove models'),
     Command('devices', 'devices', 'list the microphones'),
     Command('doctor', 'doctor', 'say what is right and wrong with this machine'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +11,10 @@ import psutil
 
 from xlerobot_asr_opt.core.performance_records import ResourceSample
 
-__all__ = ['NodeSampler', 'find_nodes']
+__all__ = ['NodeSampler', 'find_nodes', 'sampling']
+
+INTERVAL_S = 0.5
+"""Time between two samples [s]."""
 
 
 def find_nodes(namespace: str) -> dict[str, int]:
@@ -25,6 +29,24 @@ def find_nodes(namespace: str) -> dict[str, int]:
     return nodes
 
 
+@contextlib.contextmanager
+def sampling(pids: Mapping[str, int]) -> Iterator[list[ResourceSample]]:
+    """Sample processes in a thread of its own while the block runs; yields the growing list."""
+    sampler = NodeSampler(pids)
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(INTERVAL_S):
+            sampler.sample()
+    thread = threading.Thread(target=run, name='samples the nodes', daemon=True)
+    thread.start()
+    try:
+        yield sampler.samples
+    finally:
+        ended.set()
+        thread.join()
+
+
 class NodeSampler:
     """Samples a set of processes whenever its owner asks it to.
 
@@ -32,15 +54,9 @@ class NodeSampler:
         samples: taken so far.
     """
 
-    def __init__(self, pids: Mapping[str, int], interval_s: float = 0.5) -> None:
-        """Begin to measure.
-
-        Args:
-            pids: by name of the node.
-            interval_s: least time between two samples [s].
-        """
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        """Begin to measure; pids by name of the node."""
         self.samples: list[ResourceSample] = []
-        self._interval_s = interval_s
         self._processes: dict[str, psutil.Process] = {}
         for node, pid in pids.items():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -49,11 +65,9 @@ class NodeSampler:
         self._at = time.monotonic()
 
     def sample(self) -> None:
-        """Take a sample of every node that still runs, if it is time for one."""
+        """Take a sample of every node that still runs, over the time since the one before."""
         now = time.monotonic()
         elapsed = now - self._at
-        if elapsed < self._interval_s:
-            return
         time_ns = time.time_ns()
         for node, used_s in self._use():
             # A node that another process has taken over since has no share of this interval.

@@ -8,12 +8,15 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from xlerobot_asr_opt.errors import SourceError
 from xlerobot_asr_opt.records import TranscriptStatus
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from xlerobot_asr_opt.records import Transcript
 
-__all__ = ['as_dictionary', 'as_line', 'clock', 'complain', 'show']
+__all__ = ['as_dictionary', 'as_line', 'clock', 'complain', 'show', 'write_text']
 
 
 def clock(seconds: float) -> str:
@@ -75,6 +78,19 @@ def show(transcript: Transcript, origin_ns: int, file: str, *, as_json: bool) ->
 def complain(text: str) -> None:
     """Write one line to standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, and say so.
+
+    Raises:
+        SourceError: it cannot be written.
+    """
+    try:
+        path.write_text(text, 'utf-8')
+    except OSError as error:
+        raise SourceError(f'{path}: cannot be written: {error.strerror}') from error
+    complain(f'{path}: written')
 
 
 def _times(transcript: Transcript, origin_ns: int) -> tuple[float, float]:

@@ -103,7 +103,7 @@ def _utterance(transcript: Transcript) -> str:
 def _percentiles(stages: dict[str, dict[str, Any]]) -> str:
     rows = [svg.Range(name, row['p50'], row['p50'], row['p95'], row['max'], row['target'],
                       'total' if name == 'total' else 'speech' if name in _SPEECH else 'own')
-            for name, row in stages.items()]
+            for name, row in stages.items() if name in (*SERIAL, *WORK, 'other', 'total')]
     keys = _keys(('own', 'p50 to p95, the graph'), ('speech', 'the recogniser'),
                  ('total', 'end to end'), ('target', 'target of the p95; on the right: p95'))
     return keys + svg.ranges(rows, 'ms')
@@ -126,14 +126,24 @@ def _remedies(paths: Sequence[dict[str, Any]]) -> str:
     return table(
         ('', 'bottleneck', 'what to do', 'gain', 'of the mean', 'at most'),
         ((str(rank), html.escape(path['bottleneck']),
-          f'{html.escape(path["advice"])}<br/><code>{html.escape(path["command"])}</code>'
+          f'{html.escape(path["advice"])}{_commands(path)}'
           f'<div class="soft">{html.escape(path["evidence"])}</div>', *_gain(path))
          for rank, path in enumerate(paths, 1)), numbers=(3, 4, 5))
+
+
+def _commands(path: dict[str, Any]) -> str:
+    """The command that does it, and the alternatives."""
+    return ''.join(
+        f'<br/>{before}<code>{html.escape(command)}</code>' for before, command in zip(
+            ('', *['or '] * len(path['alternatives'])),
+            (path['command'], *path['alternatives']), strict=True))
 
 
 def _gain(path: dict[str, Any]) -> tuple[str, str, str]:
     if path['kind'] == 'capacity':
         return f'{path["capacity_percent"]:.0f}&#160;%', 'more utterances/s', ''
+    if not path['gain_ms']:
+        return 'target held', '', f'{path["limit_ms"]:.2f}&#160;ms'
     return (f'{path["gain_ms"]:.2f}&#160;ms', f'{path["gain_percent"]:.0f}&#160;%',
             f'{path["limit_ms"]:.2f}&#160;ms')
 

@@ -66,11 +66,12 @@ def waterfall(bars: Sequence[Bar], marks: Sequence[tuple[float, str]], unit: str
                   _rect(x, y + 5, max(1.0, right - x), ROW - 10, bar.style,
                         f'{bar.name}: {length}, {bar.begin:.2f} to {bar.end:.2f} {unit}'),
                   _text(right + 6, y + 17, length, 'value')]
-    for at, name in marks:
+    for number, (at, name) in enumerate(marks):
         x = scale(at)
-        side = 'end' if x > WIDTH / 2 else ''
+        # The first is named on its left, the last on its right: they may lie close together.
+        left = number < len(marks) - 1 and x > LABEL + 60
         parts += [_line(x, 14, x, height - FOOT, 'mark'),
-                  _text(x - 5 if side else x + 5, 12, name, f'value {side}')]
+                  _text(x - 5 if left else x + 5, 12, name, 'value end' if left else 'value')]
     return _svg(height, parts, 'waterfall of one utterance')
 
 

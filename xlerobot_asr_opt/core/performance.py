@@ -40,17 +40,19 @@ class PerformanceIntegrator:
 
     def __init__(
         self, run: RecordedRun | Iterable[Transcript],
-        targets: Mapping[str, float] = STAGE_TARGETS,
+        targets: Mapping[str, float] | None = None,
     ) -> None:
         """Take a run apart.
 
         Args:
             run: what was measured; transcripts alone tell nothing of the load.
-            targets: of the 95th percentile of each stage and of the total [ms].
+            targets: of the 95th percentile of each stage and of the total [ms]; None:
+                STAGE_TARGETS.
 
         Raises:
             ConfigurationError: a stage has no target.
         """
+        targets = STAGE_TARGETS if targets is None else targets
         missing = sorted(set(STAGE_TARGETS) - set(targets))
         if missing:
             raise ConfigurationError(f'no target for {", ".join(missing)}; expected one for each '

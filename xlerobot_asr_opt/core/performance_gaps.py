@@ -19,24 +19,29 @@ if TYPE_CHECKING:
 __all__ = ['PERCENTILES', 'outcomes', 'resource_gaps', 'stage_gaps']
 
 PERCENTILES = (50, 90, 95, 99)
+SUMS = {'waiting': ('queue', 'wait'), 'recognition': ('features', 'encode', 'decode')}
+"""Stages that are told together as well."""
 JUDGED = 'p95'
 """The percentile that a target is for."""
 
 
 def stage_gaps(paths: CriticalPaths, targets: Mapping[str, float]) -> dict[str, dict[str, Any]]:
-    """Row of every stage and of the total; after: mean of what delayed the transcript [ms]."""
+    """Row of every stage, of some sums and of the total.
+
+    Each also has after: the mean of what delayed the transcript [ms].
+    """
     gaps = {}
-    for name in (*STAGES, 'total'):
-        values = paths.total if name == 'total' else paths.stages[name]
-        gaps[name] = _row(values, targets[name], 'ms')
-        delay = values if name == 'total' else paths.total - paths.capped({name: 0.0})
-        gaps[name]['after'] = float(np.mean(delay)) if delay.size else None
+    for name, stages in {**{name: (name,) for name in STAGES}, **SUMS}.items():
+        values = sum((paths.stages[stage] for stage in stages), np.zeros(len(paths)))
+        delay = paths.total - paths.capped(dict.fromkeys(stages, 0.0))
+        gaps[name] = _stage(values, delay, sum(targets[stage] for stage in stages))
+    gaps['total'] = _stage(paths.total, paths.total, targets['total'])
     return gaps
 
 
 def resource_gaps(load: Load, run: RecordedRun) -> dict[str, dict[str, Any]]:
     """Row of every worker's busy time, every node's cores and memory, and of all together."""
-    gaps = {f'{worker} busy': _row(np.array([share]), RESOURCE_TARGETS['busy'], 'of its time')
+    gaps = {f'{worker} busy': _row(np.array([share]), RESOURCE_TARGETS['busy'], 'share')
             for worker, share in load.busy.items()}
     nodes = sorted({sample.node for sample in run.resources})
     for node in nodes:
@@ -72,6 +77,12 @@ def outcomes(run: RecordedRun, usable: int) -> dict[str, Any]:
 def has_answer(status: TranscriptStatus) -> bool:
     """Whether somebody recognised the segment: the other ones have no stages."""
     return status in (TranscriptStatus.DONE, TranscriptStatus.NO_SPEECH)
+
+
+def _stage(values: npt.NDArray[np.float64], delay: npt.NDArray[np.float64], target: float,
+           ) -> dict[str, Any]:
+    after = float(np.mean(delay)) if delay.size else None
+    return {**_row(values, target, 'ms'), 'after': after}
 
 
 def _together(run: RecordedRun) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

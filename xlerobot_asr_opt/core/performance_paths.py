@@ -226,5 +226,6 @@ class Remedies:
             f'{self._load.rate:.2f} utterances/s, {self._load.in_system:.2f} in the graph at a '
             f'time (Little), use '
             + ', '.join(f'{share:.0%} of {name}' for name, share in used.items())
-            + f'; {bound} would be full at {self._load.rate / used[bound]:.2f} utterances/s',
+            + f'; {bound} would be full at {self._load.rate / used[bound]:.2f} utterances/s, if '
+            'its use grew in proportion',
             capacity=used[bound] / following, pressing=used[bound] > limit)

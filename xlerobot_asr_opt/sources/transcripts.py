@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rosbags.interfaces import MessageDefinitionFormat
+from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from xlerobot_asr_opt.errors import SourceError
@@ -49,7 +50,7 @@ def read_transcripts(path: Path | str) -> list[tuple[int, Transcript]]:
             stores = {item.id: _types(item) for item in wanted}
             return [(time_ns, _transcript(stores[item.id].deserialize_cdr(data, item.msgtype)))
                     for item, time_ns, data in reader.messages(connections=wanted)]
-        except (*DAMAGE, AttributeError) as error:
+        except (*DAMAGE, SerdeError, AttributeError) as error:
             raise SourceError(f'{path}: a transcript cannot be read: {reason(error)}') from error
 
 

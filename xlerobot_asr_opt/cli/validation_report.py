@@ -1,0 +1,162 @@
+"""The report of a validation, in Markdown and as a page: every figure names its command."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xlerobot_asr_opt.cli.page import page, table
+from xlerobot_asr_opt.core.validation import figures
+
+if TYPE_CHECKING:
+    from xlerobot_asr_opt.cli.revisions import ChangedLines
+    from xlerobot_asr_opt.core.validation import Measurement, Verdict
+
+__all__ = ['Report', 'Row', 'state']
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the report, with the command that gives it."""
+
+    stage: str
+    figure: str
+    before: str
+    after: str
+    asked: str
+    holds: bool
+    command: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a validation found.
+
+    Attributes:
+        source: what was played, in words.
+        command: that was typed.
+        baseline: the measurement before the first stage.
+        verdicts: of the stages, in order.
+        commands: what starts the graph, plays the audio and prints the figures of each
+            measurement, by its name; baseline and the names of the stages.
+        additions: what the graph has beside the contract.
+        changes: lines that changed since a revision; None: not asked for.
+    """
+
+    source: str
+    command: str
+    baseline: Measurement
+    verdicts: Sequence[Verdict]
+    commands: dict[str, tuple[str, ...]]
+    additions: Sequence[str] = ()
+    changes: ChangedLines | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """Every check of every stage."""
+        for verdict in self.verdicts:
+            name = verdict.stage.name
+            command = '; '.join(line for one in (verdict.reference, name)
+                                for line in self.commands[one] if ' analyze ' in line)
+            if name == 'compatibility':
+                command = self.command
+            for check in verdict.checks:
+                yield Row(name, check.figure, check.before, check.after, check.asked,
+                          check.holds, command)
+
+    def measurements(self) -> Iterator[tuple[str, dict[str, float]]]:
+        """The figures of every graph that was started."""
+        yield 'baseline', dict(figures(self.baseline))
+        for verdict in self.verdicts:
+            if verdict.stage.recorded_pace:
+                yield verdict.reference, dict(figures(verdict.before))
+            yield verdict.stage.name, dict(figures(verdict.after))
+
+    def summary(self) -> Iterator[str]:
+        """The report in a few lines for people."""
+        for verdict in self.verdicts:
+            yield f'{verdict.stage.name:14} {state(verdict):12} {_change(verdict)}'
+            for check in verdict.checks:
+                mark = 'holds' if check.holds else 'FAILS'
+                yield (f'  {mark}  {check.figure}: {check.before or "-"} to {check.after}, asked '
+                       f'{check.asked}')
+        yield from self._notes()
+
+    def markdown(self) -> str:
+        """The report as Markdown."""
+        lines = [f'# Validation of {self.source}', '', f'    {self.command}', '']
+        lines += [f'- **{verdict.stage.name}: {state(verdict)}.** {_change(verdict)}: '
+                  f'{verdict.stage.criterion}.' for verdict in self.verdicts]
+        lines += [f'- {line}' for line in self._notes()]
+        lines += ['', '## Checks', '', *_grid(
+            ('stage', 'figure', 'before', 'after', 'asked', 'holds', 'command'),
+            ((row.stage, row.figure, row.before, row.after, row.asked,
+              'yes' if row.holds else '**no**', f'`{row.command}`') for row in self.rows()))]
+        lines += ['', '## Measurements', '', *self._measured(), '', '## Commands', '']
+        for name, commands in self.commands.items():
+            lines += [f'{name}:', '', *(f'    {command}' for command in commands), '']
+        return '\n'.join(lines)
+
+    def html(self) -> str:
+        """The report as a self-contained page."""
+        stages = table(('stage', 'verdict', 'switched on', 'criterion'), (
+            (html.escape(verdict.stage.name),
+             f'<span class="{"good" if verdict.accepted else "bad"}">{state(verdict)}</span>',
+             f'<code>{html.escape(_change(verdict))}</code>',
+             html.escape(verdict.stage.criterion)) for verdict in self.verdicts))
+        notes = ''.join(f'<p class="soft">{html.escape(line)}</p>' for line in self._notes())
+        checks = table(('stage', 'figure', 'before', 'after', 'asked', 'holds', 'command'), (
+            (row.stage, html.escape(row.figure), row.before, html.escape(row.after), row.asked,
+             f'<span class="{"good" if row.holds else "bad"}">{"yes" if row.holds else "no"}'
+             '</span>', f'<code>{html.escape(row.command)}</code>') for row in self.rows()),
+            numbers=(2, 3, 4))
+        names = [name for name, _ in self.measurements()]
+        rows = zip(*(values.items() for _, values in self.measurements()), strict=True)
+        measured = table(('', *names), (
+            (html.escape(row[0][0]), *(f'{value:.2f}' for _, value in row)) for row in rows),
+            numbers=range(1, len(names) + 1))
+        commands = ''.join(
+            f'<p>{html.escape(name)}</p>' + ''.join(
+                f'<p><code>{html.escape(command)}</code></p>' for command in commands)
+            for name, commands in self.commands.items())
+        return page(f'Validation of {self.source}', self.command, (
+            ('Stages', stages + notes), ('Checks', checks), ('Measurements', measured),
+            ('Commands', commands)))
+
+    def _measured(self) -> Iterator[str]:
+        """The table of all measurements, one a column."""
+        names = [name for name, _ in self.measurements()]
+        rows = zip(*(values.items() for _, values in self.measurements()), strict=True)
+        last = ('command', *(f'`{self.commands[name][-1]}`' for name in names))
+        yield from _grid(('', *names), [
+            *((row[0][0], *(f'{value:.2f}' for _, value in row)) for row in rows), last])
+
+    def _notes(self) -> Iterator[str]:
+        if self.additions:
+            yield f'beside the contract: {"; ".join(self.additions)}'
+        if (changes := self.changes) is not None:
+            yield (f'lines since {changes.since}: {changes.added} added, {changes.removed} '
+                   f'removed, of {changes.lines}: {changes.ratio:.1%} changed '
+                   f'(git diff --numstat {changes.since} HEAD)')
+
+
+def state(verdict: Verdict) -> str:
+    """What became of a stage, in words."""
+    if verdict.stage.name == 'compatibility':
+        return 'accepted' if verdict.accepted else 'broken'
+    return 'accepted' if verdict.accepted else 'rolled back'
+
+
+def _change(verdict: Verdict) -> str:
+    """What the stage switches on."""
+    change = verdict.stage.change
+    words = [f'processes={change.processes}'] if change.processes > 1 else []
+    return ' '.join([*words, *change.parameters]) or 'nothing'
+
+
+def _grid(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]],
+          ) -> Iterator[str]:
+    """A table in Markdown."""
+    for cells in (head, ['---'] * len(head), *rows):
+        yield '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
