@@ -132,8 +132,8 @@ def conversation(directory, domain, namespace, *parameters):
                 yield Conversation(graph, client, lines)
 
 
-def command(*arguments):
+def command(*arguments, patience_s=PATIENCE_S):
     """Run xlerobot-asr; return what became of it."""
     return subprocess.run(
         [sys.executable, '-m', 'xlerobot_asr_opt.cli.main', *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=os.environ.copy())
+        capture_output=True, text=True, check=False, timeout=patience_s, env=os.environ.copy())

@@ -132,7 +132,7 @@ def test_the_page_is_well_formed_and_self_contained(asr, tmp_path, recorded):
     # Three waterfalls, the percentiles, cores and memory.
     assert len(list(root.iter('svg'))) == 6
     assert not re.search(r'https?:|//|<script|@import|url\(|\bsrc=|\bhref=', text)
-    assert 'word 0' in text
+    assert 'word 1' in text
     assert 'inference.retry_confidence=0.0' in text
 
 
@@ -174,8 +174,8 @@ def test_a_file_that_is_not_there(asr, tmp_path):
 
 
 @pytest.mark.parametrize('text', [
-    '', '{}', '[]', '{"format": "another"}', '{"format": "xlerobot-asr run 1", "utterances": [{}], '
-    '"resources": [], "processors": 2}'])
+    '', '{}', '[]', '{"format": "another"}',
+    '{"format": "xlerobot-asr run 1", "utterances": [{}], "resources": [], "processors": 2}'])
 def test_a_file_that_is_no_run(asr, tmp_path, text):
     (tmp_path / 'run.json').write_text(text)
     code, _, err = asr('analyze', tmp_path / 'run.json')

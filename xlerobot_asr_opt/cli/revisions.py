@@ -56,7 +56,8 @@ def _numstat(directory: Path, earlier: str, later: str) -> tuple[int, int]:
     except OSError as error:
         raise ConfigurationError(f'--since: git cannot be run: {error.strerror}') from error
     if done.returncode:
-        said = ' '.join(done.stderr.split())
+        # What follows the first line is the usage of git.
+        said = done.stderr.strip().partition('\n')[0]
         raise ConfigurationError(
             f'--since: {said or "git failed"}; expected a revision of the work tree in '
             f'{directory}')

@@ -23,8 +23,9 @@ from xlerobot_asr_opt.core.validation import (
     STAGES,
     Measurement,
     Setting,
+    Stage,
     Verdict,
-    judge,
+    judged,
 )
 from xlerobot_asr_opt.errors import ConfigurationError, SourceError
 
@@ -42,10 +43,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command's arguments."""
     parser = subparsers.add_parser(
         'validate', help='measure what each optimisation brings on a recording',
-        description='Plays a recording into graphs of its own: first with everything switched '
-        'off, then with performance, concurrency, cache, latency and compatibility switched on '
-        'one after the other. A stage that does not meet its criterion is rolled back. Takes '
-        'about two minutes.')
+        description='Plays a recording into graphs of its own: performance, concurrency, cache, '
+        'latency and compatibility are switched on one after the other, and each is measured '
+        'without it and with it. A stage that does not meet its criterion is rolled back. Takes '
+        'about three minutes.')
     parser.add_argument('recording', type=Path, metavar='BAG|RECORDING',
                         help='a bag with audio, or a WAV, FLAC or OGG file')
     parser.add_argument(
@@ -61,6 +62,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help='of the recording that are played (default: %(default)g)')
     parser.add_argument('--streams', type=int, default=2, metavar='N',
                         help='how often each stream is heard at once (default: %(default)d)')
+    parser.add_argument('--rounds', type=int, default=1, metavar='N',
+                        help='how often each stage is measured without and with it, in turn; more '
+                        'where other programs use the machine (default: %(default)d)')
     parser.add_argument('--model', default='', help='name of a model, or its directory')
     parser.add_argument('--parameters', nargs='+', default=[], metavar='NODE.PARAMETER=VALUE',
                         help='of every graph, before what the stages change')
@@ -75,8 +79,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Validate; return 1 where a stage was rolled back or the contract is broken."""
-    if not 1 <= args.streams <= 16:
-        raise ConfigurationError(f'--streams: got {args.streams}, expected 1 to 16')
+    for name, most in (('streams', 16), ('rounds', 100)):
+        if not 1 <= (given := getattr(args, name)) <= most:
+            raise ConfigurationError(f'--{name}: got {given}, expected 1 to {most}')
     require_ros()
     contract = read_contract(args.contract or contract_path())
     changes = changed_lines(args.since, Path.cwd()) if args.since else None
@@ -85,59 +90,75 @@ def run(args: argparse.Namespace) -> int:
     _make(args.output)
     topic = f'/{args.namespace.strip("/")}/audio'
     seconds = prepare(args.recording, args.output / 'bag', topic, args.streams, args.seconds)
-    runs = Runs(args.output, args.namespace, args.speed, args.model)
-    baseline, verdicts, additions = _stages(args, runs, contract)
+    runs = Runs(args.output, args.namespace, topic, args.speed, args.model)
+    verdicts, additions = _stages(args, runs, contract)
     report = Report(
         f'{args.recording.name}, {seconds:.0f} s, {args.streams} times at once', _typed(args),
-        baseline, verdicts, runs.commands, additions, changes)
+        verdicts, runs.commands, additions, changes)
     _tell(report, args)
     return 0 if all(verdict.accepted for verdict in verdicts) else 1
 
 
 def _stages(args: argparse.Namespace, runs: Runs, contract: Contract,
-            ) -> tuple[Measurement, list[Verdict], list[str]]:
+            ) -> tuple[list[Verdict], list[str]]:
     """Measure and judge every stage beside those that were accepted before.
 
     Returns:
-        The baseline, the verdicts, and what the graph has beside the contract.
+        The verdicts, and what the graph has beside the contract.
     """
-    accepted, name = BASELINE.plus(Setting(tuple(args.parameters))), 'baseline'
-    baseline, _ = runs.measure(name, accepted, _no_survey)
-    newest = baseline
+    accepted = BASELINE.plus(Setting(tuple(args.parameters)))
     verdicts: list[Verdict] = []
     additions: list[str] = []
     for stage in (stage for stage in STAGES if stage.name in args.stages):
-        before, reference = newest, name
-        if stage.recorded_pace:
-            reference = f'{stage.name}_before'
-            before, _ = runs.measure(reference, accepted, _no_survey, recorded_pace=True)
-        setting = accepted.plus(stage.change)
-        survey = functools.partial(_survey, args.namespace)
-        after, found = runs.measure(
-            stage.name, setting, survey if stage.name == 'compatibility' else _no_survey,
-            passes=stage.passes, recorded_pace=stage.recorded_pace)
-        if found is not None:
-            after = dataclasses.replace(after, problems=tuple(broken(contract, found)))
-            additions = added(contract, found)
-        verdicts.append(verdict := judge(stage, setting, reference, before, after))
+        if stage.name == 'compatibility':
+            first = verdicts[0] if verdicts else _pairs(runs, stage, accepted, 1)
+            verdict, additions = _compatibility(args, runs, contract, stage, accepted, first)
+        else:
+            verdict = _pairs(runs, stage, accepted, args.rounds)
+        verdicts.append(verdict := judged(verdict))
         complain(f'{stage.name}: {state(verdict)}')
         if verdict.accepted:
-            accepted = setting
-            if not stage.recorded_pace:
-                newest, name = after, stage.name
-    return baseline, verdicts, additions
+            accepted = verdict.setting
+    return verdicts, additions
 
 
-def _survey(namespace: str) -> Contract | None:
+def _pairs(runs: Runs, stage: Stage, accepted: Setting, rounds: int) -> Verdict:
+    """Measure without the stage and with it, in turn, so that a slow hour slows both."""
+    setting = accepted.plus(stage.change)
+    pairs, names = [], []
+    for turn in range(1, rounds + 1):
+        pair = (f'{stage.name}_before_{turn}', f'{stage.name}_{turn}')
+        pairs.append((
+            runs.measure(pair[0], accepted, recorded_pace=stage.recorded_pace),
+            runs.measure(pair[1], setting, recorded_pace=stage.recorded_pace,
+                         passes=stage.passes)))
+        names.append(pair)
+    before, after = (functools.reduce(Measurement.plus, side) for side in zip(*pairs, strict=True))
+    references, with_it = zip(*names, strict=True)
+    return Verdict(stage, setting, references, with_it, before, after)
+
+
+def _compatibility(args: argparse.Namespace, runs: Runs, contract: Contract, stage: Stage,
+                   accepted: Setting, first: Verdict) -> tuple[Verdict, list[str]]:
+    """Compare the graph with all that was accepted with the contract, and with the first one.
+
+    Returns:
+        The verdict, and what the graph has beside the contract.
+    """
+    found: list[Contract] = []
+    after = runs.measure(
+        stage.name, accepted, ask=lambda: found.append(_survey(args.namespace, contract)))
+    after = dataclasses.replace(after, problems=tuple(broken(contract, found[0])))
+    return (Verdict(stage, accepted, first.references, (stage.name,), first.before, after),
+            added(contract, found[0]))
+
+
+def _survey(namespace: str, contract: Contract) -> Contract:
     """What the running graph and the package offer."""
     from xlerobot_asr_opt.ros.contract import GraphSurvey
     with GraphSurvey(namespace) as graph:
-        return {**graph.found(), 'names': public_names()}
-
-
-def _no_survey() -> Contract | None:
-    """Ask the running graph nothing."""
-    return None
+        found = graph.found({*contract['topics'], *contract['services']})
+        return {**found, 'names': public_names()}
 
 
 def contract_path() -> Path:
@@ -165,7 +186,8 @@ def _make(directory: Path) -> None:
 def _typed(args: argparse.Namespace) -> str:
     """The command line that makes the same report."""
     words = ['xlerobot-asr', 'validate', str(args.recording), '--speed', f'{args.speed:g}',
-             '--seconds', f'{args.seconds:g}', '--streams', str(args.streams)]
+             '--seconds', f'{args.seconds:g}', '--streams', str(args.streams),
+             '--rounds', str(args.rounds)]
     if len(args.stages) < len(NAMES):
         words += ['--stages', *args.stages]
     words += ['--model', args.model] if args.model else []

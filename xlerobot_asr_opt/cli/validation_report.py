@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.cli.page import page, table
-from xlerobot_asr_opt.core.validation import figures
+from xlerobot_asr_opt.core.validation import FIGURES, figures
 
 if TYPE_CHECKING:
     from xlerobot_asr_opt.cli.revisions import ChangedLines
-    from xlerobot_asr_opt.core.validation import Measurement, Verdict
+    from xlerobot_asr_opt.core.validation import Verdict
 
 __all__ = ['Report', 'Row', 'state']
 
@@ -37,17 +37,15 @@ class Report:
     Attributes:
         source: what was played, in words.
         command: that was typed.
-        baseline: the measurement before the first stage.
         verdicts: of the stages, in order.
         commands: what starts the graph, plays the audio and prints the figures of each
-            measurement, by its name; baseline and the names of the stages.
+            measurement, by its name.
         additions: what the graph has beside the contract.
         changes: lines that changed since a revision; None: not asked for.
     """
 
     source: str
     command: str
-    baseline: Measurement
     verdicts: Sequence[Verdict]
     commands: dict[str, tuple[str, ...]]
     additions: Sequence[str] = ()
@@ -56,22 +54,24 @@ class Report:
     def rows(self) -> Iterator[Row]:
         """Every check of every stage."""
         for verdict in self.verdicts:
-            name = verdict.stage.name
-            command = '; '.join(line for one in (verdict.reference, name)
-                                for line in self.commands[one] if ' analyze ' in line)
-            if name == 'compatibility':
+            command = '; '.join((*self._analyses(verdict.references),
+                                 *self._analyses(verdict.names)))
+            if verdict.stage.name == 'compatibility':
                 command = self.command
             for check in verdict.checks:
-                yield Row(name, check.figure, check.before, check.after, check.asked,
-                          check.holds, command)
+                yield Row(verdict.stage.name, check.figure, check.before, check.after,
+                          check.asked, check.holds, command)
 
-    def measurements(self) -> Iterator[tuple[str, dict[str, float]]]:
-        """The figures of every graph that was started."""
-        yield 'baseline', dict(figures(self.baseline))
+    def measurements(self) -> Iterator[tuple[str, dict[str, float], str]]:
+        """The figures without and with each stage, and the command that gives them."""
         for verdict in self.verdicts:
-            if verdict.stage.recorded_pace:
-                yield verdict.reference, dict(figures(verdict.before))
-            yield verdict.stage.name, dict(figures(verdict.after))
+            name = verdict.stage.name
+            yield (f'before {name}', dict(figures(verdict.before)),
+                   '; '.join(self._analyses(verdict.references)))
+            yield name, dict(figures(verdict.after)), '; '.join(self._analyses(verdict.names))
+
+    def _analyses(self, names: Sequence[str]) -> list[str]:
+        return [line for name in names for line in self.commands[name] if ' analyze ' in line]
 
     def summary(self) -> Iterator[str]:
         """The report in a few lines for people."""
@@ -93,7 +93,9 @@ class Report:
             ('stage', 'figure', 'before', 'after', 'asked', 'holds', 'command'),
             ((row.stage, row.figure, row.before, row.after, row.asked,
               'yes' if row.holds else '**no**', f'`{row.command}`') for row in self.rows()))]
-        lines += ['', '## Measurements', '', *self._measured(), '', '## Commands', '']
+        lines += ['', '## Measurements', '', *_grid(('', *FIGURES, 'command'), (
+            (name, *(f'{value:.2f}' for value in values.values()), f'`{command}`')
+            for name, values, command in self.measurements())), '', '## Commands', '']
         for name, commands in self.commands.items():
             lines += [f'{name}:', '', *(f'    {command}' for command in commands), '']
         return '\n'.join(lines)
@@ -111,11 +113,11 @@ class Report:
              f'<span class="{"good" if row.holds else "bad"}">{"yes" if row.holds else "no"}'
              '</span>', f'<code>{html.escape(row.command)}</code>') for row in self.rows()),
             numbers=(2, 3, 4))
-        names = [name for name, _ in self.measurements()]
-        rows = zip(*(values.items() for _, values in self.measurements()), strict=True)
-        measured = table(('', *names), (
-            (html.escape(row[0][0]), *(f'{value:.2f}' for _, value in row)) for row in rows),
-            numbers=range(1, len(names) + 1))
+        measured = table(('', *FIGURES, 'command'), (
+            (html.escape(name), *(f'{value:.2f}' for value in values.values()),
+             f'<code>{html.escape(command)}</code>')
+            for name, values, command in self.measurements()),
+            numbers=range(1, len(FIGURES) + 1))
         commands = ''.join(
             f'<p>{html.escape(name)}</p>' + ''.join(
                 f'<p><code>{html.escape(command)}</code></p>' for command in commands)
@@ -123,14 +125,6 @@ class Report:
         return page(f'Validation of {self.source}', self.command, (
             ('Stages', stages + notes), ('Checks', checks), ('Measurements', measured),
             ('Commands', commands)))
-
-    def _measured(self) -> Iterator[str]:
-        """The table of all measurements, one a column."""
-        names = [name for name, _ in self.measurements()]
-        rows = zip(*(values.items() for _, values in self.measurements()), strict=True)
-        last = ('command', *(f'`{self.commands[name][-1]}`' for name in names))
-        yield from _grid(('', *names), [
-            *((row[0][0], *(f'{value:.2f}' for _, value in row)) for row in rows), last])
 
     def _notes(self) -> Iterator[str]:
         if self.additions:

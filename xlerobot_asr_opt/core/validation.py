@@ -1,12 +1,14 @@
 """Which changes to a graph are kept: each stage is judged by what was measured before and after.
 
 A stage is a set of parameters, and a criterion. It is switched on beside what was accepted before,
-the same audio is played, and its checks compare the two measurements. Where one fails, the stage
-is rolled back: the next one is measured without it.
+the same audio is played without it and with it, in turn, and its checks compare the two. Where one
+fails, the stage is rolled back: the next one is measured without it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,8 +17,8 @@ import numpy as np
 from xlerobot_asr_opt.records import Transcript
 
 __all__ = [
-    'BASELINE', 'STAGES', 'Check', 'Measurement', 'Setting', 'Stage', 'Verdict', 'figures',
-    'judge',
+    'BASELINE', 'FIGURES', 'STAGES', 'Check', 'Measurement', 'Setting', 'Stage', 'Verdict',
+    'figures', 'judged',
 ]
 
 GAIN = 0.05
@@ -72,10 +74,21 @@ class Measurement:
         hits = [one.cache in ('l1', 'l2', 'l3') for one in self.passes[turn]]
         return float(np.mean(hits)) if hits else 0.0
 
+    def plus(self, other: Measurement) -> Measurement:
+        """Both together: more utterances in each pass."""
+        return Measurement(
+            tuple(one + two for one, two in zip(self.passes, other.passes, strict=True)),
+            self.lost + other.lost, max(self.memory_mb, other.memory_mb),
+            self.problems + other.problems)
+
     @property
-    def texts(self) -> dict[tuple[str, int], str]:
-        """What was said in the first pass, by stream and begin."""
-        return {(one.stream, one.begin_ns): one.text for one in self.passes[0]}
+    def texts(self) -> dict[tuple[str, int], frozenset[str]]:
+        """What was understood, in any pass, by stream and begin."""
+        texts: dict[tuple[str, int], frozenset[str]] = {}
+        for one in itertools.chain(*self.passes):
+            name = one.stream, one.begin_ns
+            texts[name] = texts.get(name, frozenset()) | {one.text}
+        return texts
 
     @property
     def unanswered(self) -> int:
@@ -124,7 +137,8 @@ class Verdict:
     Attributes:
         stage: that was judged.
         setting: of the graph with it.
-        reference: name of the measurement before.
+        references: names of the measurements before, one a round.
+        names: names of the measurements with it, one a round.
         before: measured without the stage.
         after: measured with it.
         checks: its own, and those of every stage.
@@ -132,7 +146,8 @@ class Verdict:
 
     stage: Stage
     setting: Setting
-    reference: str
+    references: tuple[str, ...]
+    names: tuple[str, ...]
     before: Measurement
     after: Measurement
     checks: tuple[Check, ...] = field(default=())
@@ -143,12 +158,11 @@ class Verdict:
         return all(check.holds for check in self.checks)
 
 
-def judge(stage: Stage, setting: Setting, reference: str, before: Measurement,
-          after: Measurement) -> Verdict:
+def judged(verdict: Verdict) -> Verdict:
     """Judge one stage: nothing may be lost, no text may change, and its own criterion holds."""
+    before, after = verdict.before, verdict.after
     common = (_nothing_lost(before, after), _same_texts(before, after))
-    checks = (*stage.checks(before, after), *common)
-    return Verdict(stage, setting, reference, before, after, checks)
+    return dataclasses.replace(verdict, checks=(*verdict.stage.checks(before, after), *common))
 
 
 def _nothing_lost(before: Measurement, after: Measurement) -> Check:
@@ -236,14 +250,17 @@ STAGES: tuple[Stage, ...] = (
 """In the order in which they are switched on."""
 
 
+FIGURES = ('utterances', 'recognition p50 [ms]', 'queue and wait p95 [ms]',
+           'end to end p50 [ms]', 'end to end p95 [ms]', 'memory [MB]')
+"""What every report shows of a measurement."""
+
+
 def figures(measured: Measurement) -> Mapping[str, float]:
-    """The figures of one measurement that every report shows [ms, MB]."""
-    work = ('features', 'encode', 'decode')
-    return {
-        'utterances': float(len(measured.passes[0])),
-        'recognition p50 [ms]': measured.percentile(50, *work),
-        'queue and wait p95 [ms]': measured.percentile(95, 'queue', 'wait'),
-        'end to end p50 [ms]': measured.percentile(50, 'total'),
-        'end to end p95 [ms]': measured.percentile(95, 'total'),
-        'memory [MB]': measured.memory_mb,
-    }
+    """The figures of the first pass of a measurement, by FIGURES."""
+    return dict(zip(FIGURES, (
+        float(len(measured.passes[0])),
+        measured.percentile(50, 'features', 'encode', 'decode'),
+        measured.percentile(95, 'queue', 'wait'),
+        measured.percentile(50, 'total'),
+        measured.percentile(95, 'total'),
+        measured.memory_mb), strict=True))

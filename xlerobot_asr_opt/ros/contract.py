@@ -16,7 +16,7 @@ from xlerobot_asr_opt.errors import TransportError
 from xlerobot_asr_opt.parameters import NODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from types import TracebackType
 
     from rclpy.client import Client
@@ -26,7 +26,7 @@ __all__ = ['GraphSurvey']
 
 ANSWER_S = 10.0
 SETTLED_S = 1.0
-"""Nothing new was discovered for this long: all is known [s]."""
+"""Nothing new was discovered for this long: all of an idle machine is known [s]."""
 OURS = ('xlerobot_asr_interfaces/', 'std_msgs/')
 """Types of the topics and services that the graph is used by; the others are every ROS node's."""
 EVERY_NODE = ('use_sim_time', 'start_type_description_service')
@@ -59,29 +59,35 @@ class GraphSurvey:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
 
-    def found(self) -> dict[str, dict[str, str]]:
+    def found(self, wanted: Collection[str] = ()) -> dict[str, dict[str, str]]:
         """Topics, services and parameters by name, with their types; names are relative.
+
+        Args:
+            wanted: topics and services that are waited for, as long as an answer is.
 
         Raises:
             TransportError: a node does not answer.
         """
-        self._discover()
+        self._discover({f'{self._namespace}/{name}' for name in wanted})
         return {
             'topics': self._ours(self._node.get_topic_names_and_types()),
             'services': self._ours(self._node.get_service_names_and_types()),
             'parameters': self._parameters(),
         }
 
-    def _discover(self) -> None:
-        """Work until nothing new has come for a while."""
-        known, since = -1, time.monotonic()
+    def _discover(self, wanted: set[str]) -> None:
+        """Work until nothing new has come for a while and what is wanted is there."""
+        known: set[str] = set()
+        since = time.monotonic()
         until = since + ANSWER_S
-        while (now := time.monotonic()) < until and now - since < SETTLED_S:
+        while (now := time.monotonic()) < until:
             self._executor.spin_once(timeout_sec=0.1)
-            count = (len(self._node.get_topic_names_and_types())
-                     + len(self._node.get_service_names_and_types()))
-            if count != known:
-                known, since = count, now
+            names = {name for name, _ in (*self._node.get_topic_names_and_types(),
+                                          *self._node.get_service_names_and_types())}
+            if names != known:
+                known, since = names, now
+            if now - since >= SETTLED_S and wanted <= names:
+                return
 
     def _ours(self, names: Iterable[tuple[str, list[str]]]) -> dict[str, str]:
         prefix = f'{self._namespace}/'
