@@ -132,7 +132,7 @@ def test_look_ahead_brings_nothing_where_no_worker_was_idle():
 
 
 def test_a_cache_that_answers_is_kept():
-    own = [latency(ahead=1.0, cache=1.0, encode=200.0)] * 2
+    own = [latency(ahead=1.0, cache=1.0)] * 2
     hit = Latency(ingest=0.5, cache=1.0, total=1.5)
     never = integrator(*own).identify_optimization_paths()
     assert next(one for one in never if one['bottleneck'] == 'cache lookup')['gain_ms'] == (
@@ -141,6 +141,19 @@ def test_a_cache_that_answers_is_kept():
                    in enumerate([(own[0], 'none'), (own[1], 'none'), (hit, 'l1'), (hit, 'l3')])]
     often = PerformanceIntegrator(run(transcripts)).identify_optimization_paths()
     assert 'cache lookup' not in [one['bottleneck'] for one in often]
+
+
+def test_what_brings_less_than_a_hundredth_is_not_told():
+    told = integrator(*[latency(ahead=1.0, cache=0.0, encode=500.0)] * 4, every_ms=10_000.0)
+    assert [one['bottleneck'] for one in told.identify_optimization_paths()] == [
+        'encode', 'decode']
+
+
+def test_a_resource_with_room_to_spare_bounds_nothing():
+    recorded = run([transcript(number, stages=latency(ahead=1.0)) for number in range(5)],
+                   resources=samples(ingest=0.2, inference_0=0.1), processors=2)
+    told = PerformanceIntegrator(recorded).identify_optimization_paths()
+    assert 'capacity' not in {one['kind'] for one in told}
 
 
 def test_repeated_grants():

@@ -159,10 +159,10 @@ def path_line(path: dict[str, Any]) -> str:
     if path['kind'] == 'capacity':
         gain = f'{path["capacity_percent"]:.0f} % more utterances/s'
     elif not path['gain_ms']:
-        gain = f'its target is held, at most {path["limit_ms"]:.2f} ms less'
+        gain = f'nothing at its target, {path["limit_ms"]:.2f} ms at zero'
     else:
-        gain = (f'{path["gain_ms"]:.2f} ms ({path["gain_percent"]:.0f} %) less in the mean, at '
-                f'most {path["limit_ms"]:.2f} ms')
+        gain = (f'{path["gain_ms"]:.2f} ms ({path["gain_percent"]:.0f} %) less in the mean at '
+                f'its target, {path["limit_ms"]:.2f} ms at zero')
     return f'{path["bottleneck"]}: {path["advice"]}; {gain}'
 
 

@@ -55,17 +55,17 @@ def waterfall_bars(latency: Latency) -> tuple[list[svg.Bar], float]:
     """
     at, bars = 0.0, []
     for name in SERIAL:
-        bars.append(svg.Bar(name, at, at + getattr(latency, name), 'own'))
+        bars.append(svg.Bar(name, at, at + getattr(latency, name), at, 'own'))
         at = bars[-1].end
     ticket = latency.ingest
     at -= latency.ahead
     for name in WORK:
         end = at + getattr(latency, name)
-        style = 'speech' if name in _SPEECH else 'own'
-        bars.append(svg.Bar(name, at, end, 'early' if end <= ticket + 1e-6 else style))
+        bars.append(svg.Bar(name, at, end, min(max(at, ticket), end),
+                            'speech' if name in _SPEECH else 'own'))
         at = end
     at = max(at, ticket)
-    bars.append(svg.Bar('other', at, max(at, latency.total), 'own'))
+    bars.append(svg.Bar('other', at, max(at, latency.total), at, 'own'))
     return bars, ticket
 
 
@@ -124,7 +124,7 @@ def _remedies(paths: Sequence[dict[str, Any]]) -> str:
     if not paths:
         return '<p>Nothing brings anything: no utterance was analysed, or none was delayed.</p>'
     return table(
-        ('', 'bottleneck', 'what to do', 'gain', 'of the mean', 'at most'),
+        ('', 'bottleneck', 'what to do', 'at its target', 'of the mean', 'at zero'),
         ((str(rank), html.escape(path['bottleneck']),
           f'{html.escape(path["advice"])}{_commands(path)}'
           f'<div class="soft">{html.escape(path["evidence"])}</div>', *_gain(path))
@@ -133,17 +133,17 @@ def _remedies(paths: Sequence[dict[str, Any]]) -> str:
 
 def _commands(path: dict[str, Any]) -> str:
     """The command that does it, and the alternatives."""
+    commands = [path['command'], *path['alternatives']]
     return ''.join(
-        f'<br/>{before}<code>{html.escape(command)}</code>' for before, command in zip(
-            ('', *['or '] * len(path['alternatives'])),
-            (path['command'], *path['alternatives']), strict=True))
+        f'<br/><span class="soft">{"or " if number else ""}</span>'
+        f'<code>{html.escape(command)}</code>' for number, command in enumerate(commands))
 
 
 def _gain(path: dict[str, Any]) -> tuple[str, str, str]:
     if path['kind'] == 'capacity':
         return f'{path["capacity_percent"]:.0f}&#160;%', 'more utterances/s', ''
     if not path['gain_ms']:
-        return 'target held', '', f'{path["limit_ms"]:.2f}&#160;ms'
+        return '0&#160;ms', '', f'{path["limit_ms"]:.2f}&#160;ms'
     return (f'{path["gain_ms"]:.2f}&#160;ms', f'{path["gain_percent"]:.0f}&#160;%',
             f'{path["limit_ms"]:.2f}&#160;ms')
 

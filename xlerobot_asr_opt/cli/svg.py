@@ -22,11 +22,20 @@ Scale = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of a waterfall: begin and end on its axis, and the class of its colour."""
+    """A row of a waterfall.
+
+    Attributes:
+        name: of the row.
+        begin: on the axis.
+        end: on the axis.
+        early: where its first part ends, that is drawn pale; begin: none of it.
+        style: class of its colour.
+    """
 
     name: str
     begin: float
     end: float
+    early: float
     style: str
 
 
@@ -60,12 +69,15 @@ def waterfall(bars: Sequence[Bar], marks: Sequence[tuple[float, str]], unit: str
     parts = [*_axis(scale, _ticks(least, most), 22, height - FOOT, unit)]
     for row, bar in enumerate(bars):
         y = 22 + ROW * row
-        x, right = scale(bar.begin), scale(bar.end)
+        x, early, right = scale(bar.begin), scale(bar.early), scale(bar.end)
         length = f'{bar.end - bar.begin:.2f} {unit}'
+        told = f'{bar.name}: {length}, {bar.begin:.2f} to {bar.end:.2f} {unit}'
         parts += [_text(LABEL - 10, y + 17, bar.name, 'name end'),
-                  _rect(x, y + 5, max(1.0, right - x), ROW - 10, bar.style,
-                        f'{bar.name}: {length}, {bar.begin:.2f} to {bar.end:.2f} {unit}'),
                   _text(right + 6, y + 17, length, 'value')]
+        if bar.early > bar.begin:
+            parts.append(_rect(x, y + 5, max(1.0, early - x), ROW - 10, 'early', told))
+        if bar.end > bar.early or bar.end == bar.begin:
+            parts.append(_rect(early, y + 5, max(1.0, right - early), ROW - 10, bar.style, told))
     for number, (at, name) in enumerate(marks):
         x = scale(at)
         # The first is named on its left, the last on its right: they may lie close together.

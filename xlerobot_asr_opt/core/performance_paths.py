@@ -39,8 +39,10 @@ __all__ = ['LEAD_MS', 'Remedies']
 
 LEAD_MS = (Cutting().hangover - Cutting().tail) / SAMPLE_RATE * 1e3
 """How long before the endpoint a pause is told, with the default hangover [ms]."""
-LEAST_MS = 0.01
-"""What brings less than this is not told [ms]."""
+LEAST = 0.01
+"""What brings less than this share of the mean latency, or of the capacity, is not told."""
+SPARE = 0.25
+"""A resource of which less than this share is used bounds nothing yet."""
 IDLE_MS = 1.0
 """A worker that took a segment within this time was idle [ms]."""
 
@@ -93,10 +95,10 @@ class Remedies:
             return []
         changes = [*self._stages(), *self._waiting(), *self._look_ahead(), *self._cache_off(),
                    *self._retries(), *self._bound()]
-        told = [self._tell(change) for change in changes]
-        told = [one for one in told
-                if max(one['gain_ms'], one['limit_ms']) >= LEAST_MS
-                or one['capacity_percent'] >= 1.0]
+        least_ms = LEAST * float(np.mean(self._paths.total))
+        told = [one for one in map(self._tell, changes)
+                if max(one['gain_ms'], one['limit_ms']) > least_ms
+                or one['capacity_percent'] > 100.0 * LEAST]
         return sorted(told, key=lambda one: (
             not one['pressing'], -one['gain_ms'], -one['limit_ms'], -one['capacity_percent']))
 
@@ -205,6 +207,8 @@ class Remedies:
         if not used:
             return
         bound = max(used, key=lambda name: used[name])
+        if used[bound] < SPARE:
+            return
         relieved = dict(used)
         remedy = SECOND_GRAPH
         if bound == 'workers':
@@ -218,8 +222,6 @@ class Remedies:
         else:
             relieved[bound] /= 2.0
         following = max(relieved.values())
-        if used[bound] <= 0.0 or following <= 0.0:
-            return
         limit = RESOURCE_TARGETS[{'workers': 'busy', 'machine': 'machine'}.get(bound, 'cores')]
         yield _Change(
             f'{bound} (capacity)', (remedy,), self._paths.total, self._paths.total,
