@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,20 +14,28 @@ from xlerobot_asr_opt.core.performance_records import ResourceSample
 
 __all__ = ['NodeSampler', 'find_nodes', 'sampling']
 
+DOMAIN = 'ROS_DOMAIN_ID'
 INTERVAL_S = 0.5
 """Time between two samples [s]."""
 
 
 def find_nodes(namespace: str) -> dict[str, int]:
-    """Find the processes of a graph by their command lines; return pids by name of the node."""
+    """Find the processes of a graph in this process's domain; return pids by name of the node."""
     wanted = f'__ns:=/{namespace.strip("/")}'
     nodes = {}
     for process in psutil.process_iter(['cmdline']):
         words = process.info['cmdline'] or []
         names = [word.removeprefix('__node:=') for word in words if word.startswith('__node:=')]
-        if wanted in words and names:
+        if names and wanted in words and _domain(process) == (os.environ.get(DOMAIN) or '0'):
             nodes[names[-1]] = process.pid
     return nodes
+
+
+def _domain(process: psutil.Process) -> str | None:
+    """ROS_DOMAIN_ID of a process; None: it has gone, or is not ours."""
+    with contextlib.suppress(psutil.Error):
+        return process.environ().get(DOMAIN) or '0'
+    return None
 
 
 @contextlib.contextmanager

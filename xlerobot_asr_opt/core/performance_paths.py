@@ -222,6 +222,8 @@ class Remedies:
         else:
             relieved[bound] /= 2.0
         following = max(relieved.values())
+        if following <= 0.0:
+            return
         limit = RESOURCE_TARGETS[{'workers': 'busy', 'machine': 'machine'}.get(bound, 'cores')]
         yield _Change(
             f'{bound} (capacity)', (remedy,), self._paths.total, self._paths.total,

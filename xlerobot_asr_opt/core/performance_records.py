@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -82,11 +81,6 @@ class RecordedRun:
     utterances: tuple[Utterance, ...]
     resources: tuple[ResourceSample, ...] = ()
     processors: int = 0
-
-    def without_speech_before(self, time_ns: int) -> RecordedRun:
-        """Leave out what was published before a point in time."""
-        return dataclasses.replace(self, utterances=tuple(
-            one for one in self.utterances if one.published_ns >= time_ns))
 
 
 def read_targets(texts: list[str]) -> dict[str, float]:
