@@ -54,24 +54,32 @@ class Report:
     def rows(self) -> Iterator[Row]:
         """Every check of every stage."""
         for verdict in self.verdicts:
-            command = '; '.join((*self._analyses(verdict.references),
-                                 *self._analyses(verdict.names)))
-            if verdict.stage.name == 'compatibility':
-                command = self.command
             for check in verdict.checks:
+                lines = self._told(check.told_by, (*verdict.references, *verdict.names))
                 yield Row(verdict.stage.name, check.figure, check.before, check.after,
-                          check.asked, check.holds, command)
+                          check.asked, check.holds, '; '.join(lines) or self.command)
 
     def measurements(self) -> Iterator[tuple[str, dict[str, float], str]]:
         """The figures without and with each stage, and the command that gives them."""
         for verdict in self.verdicts:
             name = verdict.stage.name
-            yield (f'before {name}', dict(figures(verdict.before)),
-                   '; '.join(self._analyses(verdict.references)))
-            yield name, dict(figures(verdict.after)), '; '.join(self._analyses(verdict.names))
+            for title, measured, names in (
+                    (f'before {name}', verdict.before, verdict.references),
+                    (name, verdict.after, verdict.names)):
+                yield (title, dict(figures(measured)), '; '.join(self._told('analyze', names)))
 
-    def _analyses(self, names: Sequence[str]) -> list[str]:
-        return [line for name in names for line in self.commands[name] if ' analyze ' in line]
+    def _commands_once(self) -> Iterator[tuple[Row, str]]:
+        """Every row with its command as HTML, a mark where it is that of the row before."""
+        before = ''
+        for row in self.rows():
+            yield row, ('〃' if row.command == before
+                        else f'<code>{html.escape(row.command)}</code>')
+            before = row.command
+
+    def _told(self, tool: str, names: Sequence[str]) -> Sequence[str]:
+        """The commands of some measurements that tell a kind of figure, each once."""
+        return [*dict.fromkeys(line for name in names for line in self.commands[name]
+                               if line.startswith(f'xlerobot-asr {tool} '))]
 
     def summary(self) -> Iterator[str]:
         """The report in a few lines for people."""
@@ -111,8 +119,7 @@ class Report:
         checks = table(('stage', 'figure', 'before', 'after', 'asked', 'holds', 'command'), (
             (row.stage, html.escape(row.figure), row.before, html.escape(row.after), row.asked,
              f'<span class="{"good" if row.holds else "bad"}">{"yes" if row.holds else "no"}'
-             '</span>', f'<code>{html.escape(row.command)}</code>') for row in self.rows()),
-            numbers=(2, 3, 4))
+             '</span>', command) for row, command in self._commands_once()), numbers=(2, 3, 4))
         measured = table(('', *FIGURES, 'command'), (
             (html.escape(name), *(f'{value:.2f}' for value in values.values()),
              f'<code>{html.escape(command)}</code>')

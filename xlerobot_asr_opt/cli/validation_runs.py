@@ -98,13 +98,17 @@ class Runs:
         from xlerobot_asr_opt.ros.client import GraphClient
         arguments = GraphArguments(
             model=self._model, source='topic', topics=(self._topic,), namespace=self._namespace,
-            processes=setting.processes, log_level='warn', parameters=(
-                f'cache.directory={self._directory / f"{name}_cache"}', *setting.parameters))
+            processes=setting.processes, log_level='warn',
+            parameters=self._parameters(setting, name))
         with private_store(arguments) as private, Graph(private) as graph:
             graph.wait_active()
             with GraphClient(self._namespace) as client:
                 client.await_scheduler()
                 yield graph, client
+
+    def _parameters(self, setting: Setting, name: str) -> tuple[str, ...]:
+        """The setting, and a cache that nobody else writes into."""
+        return (*setting.parameters, f'cache.directory={self._directory / f"{name}_cache"}')
 
     def _file(self, name: str, turn: int) -> Path:
         return self._directory / (f'{name}_again.json' if turn else f'{name}.json')
@@ -117,7 +121,7 @@ class Runs:
             words.append(f'--model {self._model}')
         if setting.processes > 1:
             words.append(f'--processes {setting.processes}')
-        words.append(f'--parameters {" ".join(setting.parameters)}')
+        words.append(f'--parameters {" ".join(self._parameters(setting, name))}')
         replay = (f'xlerobot-asr replay {self._bag} --rate {speed:g} --namespace '
                   f'{self._namespace}')
         return (' '.join(words), *[replay] * passes,

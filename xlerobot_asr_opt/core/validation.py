@@ -99,13 +99,23 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison: its figure before and after, what was asked for, whether it holds."""
+    """One comparison.
+
+    Attributes:
+        figure: that is compared.
+        before: without the stage.
+        after: with it.
+        asked: what it has to be.
+        holds: whether it is.
+        told_by: the command that tells the figure: analyze, replay or validate.
+    """
 
     figure: str
     before: str
     after: str
     asked: str
     holds: bool
+    told_by: str = 'analyze'
 
 
 @dataclass(frozen=True)
@@ -168,14 +178,14 @@ def judged(verdict: Verdict) -> Verdict:
 def _nothing_lost(before: Measurement, after: Measurement) -> Check:
     lost = after.lost + after.unanswered
     return Check('chunks lost and utterances without an answer',
-                 str(before.lost + before.unanswered), str(lost), '0', lost == 0)
+                 str(before.lost + before.unanswered), str(lost), '0', lost == 0, 'replay')
 
 
 def _same_texts(before: Measurement, after: Measurement) -> Check:
     names = before.texts.keys() | after.texts.keys()
     other = sum(before.texts.get(name) != after.texts.get(name) for name in names)
     return Check('utterances with another text', f'of {len(before.texts)}',
-                 f'{other} of {len(after.texts)}', '0', other == 0 and bool(names))
+                 f'{other} of {len(after.texts)}', '0', other == 0 and bool(names), 'replay')
 
 
 def _falls(figure: str, before: float, after: float) -> Check:
@@ -206,7 +216,7 @@ def _concurrency(before: Measurement, after: Measurement) -> Sequence[Check]:
 
 def _cache(before: Measurement, after: Measurement) -> Sequence[Check]:
     hits = after.hit_share(1)
-    return (Check('answered by the cache when heard again', '0 %', f'{hits:.0%}',
+    return (Check('answered by the cache when heard again', '0%', f'{hits:.0%}',
                   f'at least {HITS:.0%}', hits >= HITS),
             _falls('end to end p95 when heard again', before.percentile(95, 'total'),
                    after.percentile(95, 'total', turn=1)),
@@ -223,7 +233,7 @@ def _latency(before: Measurement, after: Measurement) -> Sequence[Check]:
 
 def _compatibility(_before: Measurement, after: Measurement) -> Sequence[Check]:
     said = '; '.join(after.problems) or 'none'
-    return (Check('breaks of the contract', '', said, 'none', not after.problems),)
+    return (Check('breaks of the contract', '', said, 'none', not after.problems, 'validate'),)
 
 
 BASELINE = Setting((
