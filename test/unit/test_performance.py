@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded_runs import QUICK, latency, run, samples, transcript
 
 from xlerobot_asr_opt import PerformanceIntegrator
@@ -222,6 +224,35 @@ def test_waits_are_those_of_one_line():
     shuffled = [2, 0, 3, 1]
     np.testing.assert_allclose(
         waits(arrivals[shuffled], service[shuffled], 1), [0.0, 0.0, 0.0, 0.9])
+
+
+jobs = st.lists(st.tuples(st.floats(0.0, 50.0), st.floats(0.0, 5.0)), min_size=1, max_size=30)
+
+
+@given(jobs, st.integers(1, 4))
+def test_one_more_worker_never_makes_anybody_wait_longer(drawn, workers):
+    arrivals, service = np.array(drawn).T
+    few, more = waits(arrivals, service, workers), waits(arrivals, service, workers + 1)
+    assert np.all(more <= few + 1e-9)
+    assert np.all(more >= 0.0)
+    assert not waits(arrivals, service, len(drawn)).any()
+    # Work is neither lost nor done twice: no more runs at a time than there are workers.
+    begins = (arrivals + few)[service > 0]
+    ends = begins + service[service > 0]
+    running = [np.count_nonzero((begins <= at) & (ends > at + 1e-9)) for at in begins]
+    assert max(running, default=0) <= workers
+
+
+@given(st.lists(st.fixed_dictionaries(
+    {name: st.floats(0.0, 1e4) for name in ('ingest', 'queue', 'transport', 'encode', 'ahead')}),
+    min_size=1, max_size=8))
+def test_a_remedy_never_promises_more_than_there_is(drawn):
+    found = integrator(*[latency(**one) for one in drawn])
+    mean = float(np.mean(found.paths.total))
+    for path in found.identify_optimization_paths():
+        assert path['gain_ms'] <= path['limit_ms'] + 1e-6 * mean
+        assert path['limit_ms'] <= mean * (1.0 + 1e-9)
+        assert path['p95_after_ms'] <= path['p95_before_ms'] + 1e-6 * mean
 
 
 def test_an_empty_run():

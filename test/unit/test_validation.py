@@ -212,6 +212,19 @@ def test_wrong_arguments(monkeypatch, capsys, tmp_path, arguments, said):
     assert not output.exists()
 
 
+def test_a_recording_that_cannot_be_read_leaves_nothing_behind(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(entry.signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(validate, 'require_ros', lambda: None)
+    monkeypatch.setattr(validate, 'contract_path', lambda: ROOT / 'config' / 'contract.json')
+    output = tmp_path / 'out'
+    assert entry.main(['validate', str(tmp_path / 'nowhere'), '-o', str(output)]) == 1
+    assert 'nowhere: no such file' in capsys.readouterr().err
+    assert not output.exists()
+    output.mkdir()
+    assert entry.main(['validate', 'speech.wav', '-o', str(output)]) == 1
+    assert 'cannot be made: File exists; name another one with --output' in capsys.readouterr().err
+
+
 def test_changed_lines(tmp_path):
     def git(*words):
         person = ('-c', 'user.name=n', '-c', 'user.email=n@example.org')

@@ -38,7 +38,7 @@ th { text-align: left; color: var(--soft); font-weight: 500; font-size: 13px; }
 th, td { padding: 5px 10px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 code { font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-.bad { color: var(--bad); } .good { color: var(--good); }
+.bad { color: var(--bad); } .good { color: var(--good); } rect.bad { fill: var(--bad); }
 .key { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft);
   margin: 2px 0 8px; } .key i { display: inline-block; width: 11px; height: 11px;
   border-radius: 2px; margin-right: 6px; vertical-align: -1px; }

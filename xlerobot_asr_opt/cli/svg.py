@@ -10,7 +10,7 @@ from dataclasses import dataclass
 __all__ = ['Bar', 'Range', 'Series', 'ranges', 'stacked', 'waterfall']
 
 WIDTH = 860
-LABEL = 108
+LABEL = 146
 RIGHT = 74
 ROW = 26
 FOOT = 26

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from xlerobot_asr_opt.core.validation import (
     Verdict,
     judged,
 )
-from xlerobot_asr_opt.errors import ConfigurationError, SourceError
+from xlerobot_asr_opt.errors import AsrError, ConfigurationError, SourceError
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
     from xlerobot_asr_opt.cli.validation_runs import Runs
     _make(args.output)
     topic = f'/{args.namespace.strip("/")}/audio'
-    seconds = prepare(args.recording, args.output / 'bag', topic, args.streams, args.seconds)
+    try:
+        seconds = prepare(args.recording, args.output / 'bag', topic, args.streams, args.seconds)
+    except AsrError:
+        shutil.rmtree(args.output)
+        raise
     runs = Runs(args.output, args.namespace, topic, args.speed, args.model)
     verdicts, additions = _stages(args, runs, contract)
     report = Report(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xlerobot_asr_opt.cli import svg
 from xlerobot_asr_opt.cli.page import page, table
 from xlerobot_asr_opt.core.validation import FIGURES, figures
 
@@ -130,8 +132,21 @@ class Report:
                 f'<p><code>{html.escape(command)}</code></p>' for command in commands)
             for name, commands in self.commands.items())
         return page(f'Validation of {self.source}', self.command, (
-            ('Stages', stages + notes), ('Checks', checks), ('Measurements', measured),
-            ('Commands', commands)))
+            ('Stages', stages + notes), ('End to end, p50 to p95', self._chart()),
+            ('Checks', checks), ('Measurements', measured), ('Commands', commands)))
+
+    def _chart(self) -> str:
+        """The latencies without and with each stage."""
+        rows = []
+        for verdict in self.verdicts:
+            name = verdict.stage.name
+            style = 'total' if verdict.accepted else 'bad'
+            for title, one, colour in ((f'before {name}', verdict.before, 'early'),
+                                       (name, verdict.after, style)):
+                low, high, most = (one.percentile(rank, 'total') for rank in (50, 95, 100))
+                if math.isfinite(most):
+                    rows.append(svg.Range(title, low, low, high, most, None, colour))
+        return svg.ranges(rows, 'ms')
 
     def _notes(self) -> Iterator[str]:
         if self.additions:

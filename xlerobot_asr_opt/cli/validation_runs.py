@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ['Runs']
 
 STATUS_S = 1.5
-"""Within this time every stream that is open has sent its status."""
+"""Within this time every stream that is open has sent its status: what is played again counts on
+from there."""
 
 
 class Runs:
@@ -77,6 +78,8 @@ class Runs:
         runs, lost = [], 0
         with BagReader(self._bag) as bag, self._graph(setting, name) as (graph, client):
             for turn in range(passes):
+                if turn:
+                    client.spin_until(lambda: False, STATUS_S)
                 run, missing = _play(client, bag, speed, graph.pids)
                 runs.append(run)
                 lost += missing
@@ -136,7 +139,6 @@ def _play(client: GraphClient, bag: BagReader, speed: float, pids: Mapping[str, 
     def tell(transcript: Transcript, _origin_ns: int) -> bool:
         utterances.append(Utterance(transcript, time.time_ns()))
         return transcript.status in (TranscriptStatus.DONE, TranscriptStatus.NO_SPEECH)
-    client.spin_until(lambda: False, STATUS_S)
     with sampling(pids) as samples:
         outcome = Player(client, bag, speed, tell).play()
     return RecordedRun(tuple(utterances), tuple(samples), os.cpu_count() or 0), outcome.lost
