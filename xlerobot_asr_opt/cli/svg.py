@@ -15,7 +15,7 @@ RIGHT = 74
 ROW = 26
 FOOT = 26
 LOWEST = 0.01
-"""Begin of a logarithmic axis: what is less lies on it."""
+"""A logarithmic axis begins here at the earliest: what is less lies on it."""
 
 Scale = Callable[[float], float]
 
@@ -90,9 +90,11 @@ def waterfall(bars: Sequence[Bar], marks: Sequence[tuple[float, str]], unit: str
 def ranges(rows: Sequence[Range], unit: str) -> str:
     """Draw percentiles on a logarithmic axis: p50 to p95 as a bar, a line to the highest value."""
     most = max([LOWEST * 10, *(row.most for row in rows), *(row.target or 0.0 for row in rows)])
-    scale = _logarithmic(LOWEST, most, LABEL, WIDTH - RIGHT)
+    least = 10.0 ** math.floor(math.log10(
+        max(LOWEST, min([most / 10, *(row.low for row in rows)]))))
+    scale = _logarithmic(least, most, LABEL, WIDTH - RIGHT)
     height = 8 + ROW * len(rows) + FOOT
-    decades = range(round(math.log10(LOWEST)), math.ceil(math.log10(most)) + 1)
+    decades = range(round(math.log10(least)), math.ceil(math.log10(most)) + 1)
     ticks = [10.0 ** power for power in decades if 10.0 ** power <= most]
     parts = [*_axis(scale, ticks, 8, height - FOOT, unit)]
     for index, row in enumerate(rows):

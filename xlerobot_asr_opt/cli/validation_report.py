@@ -71,10 +71,10 @@ class Report:
                 yield (title, dict(figures(measured)), '; '.join(self._told('analyze', names)))
 
     def _commands_once(self) -> Iterator[tuple[Row, str]]:
-        """Every row with its command as HTML, a mark where it is that of the row before."""
+        """Every row with its command as HTML, left out where it is that of the row before."""
         before = ''
         for row in self.rows():
-            yield row, ('〃' if row.command == before
+            yield row, ('as above' if row.command == before
                         else f'<code>{html.escape(row.command)}</code>')
             before = row.command
 
