@@ -1,8 +1,12 @@
 """xlerobot-asr analyze: what it reads, prints and draws, and what it says of bad input."""
 
+import contextlib
 import json
+import os
 import re
+import time
 import xml.etree.ElementTree as ET
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from recorded_runs import START_NS, latency, run, samples, transcript
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from xlerobot_asr_opt.cli import main as entry
+from xlerobot_asr_opt.cli import session
 from xlerobot_asr_opt.cli.performance_page import performance_page, waterfall_bars
 from xlerobot_asr_opt.cli.run_file import read_run, write_run
 from xlerobot_asr_opt.core.performance import PerformanceIntegrator
@@ -211,6 +216,76 @@ def test_nothing_was_recognised(asr, tmp_path):
     assert code == 1
     assert '1 utterances: 1 expired' in out
     assert 'no utterance was recognised in this run' in err
+
+
+class Client:
+    """The client of a graph in which one utterance is heard with every turn."""
+
+    namespace = '/hall'
+
+    def __init__(self, heard=()):
+        self.transcripts = deque()
+        self._heard = deque(heard)
+
+    def spin(self, seconds):
+        if self._heard:
+            self.transcripts.append(self._heard.popleft())
+        else:
+            time.sleep(seconds)
+
+
+@pytest.fixture
+def graph(monkeypatch):
+    """Lets a graph run, or none; returns what sets it."""
+    def set_client(client):
+        @contextlib.contextmanager
+        def running(namespace, _discovery_s):
+            assert namespace == 'hall'
+            yield client
+        monkeypatch.setattr(session, 'running_graph', running)
+    return set_client
+
+
+def test_the_graph_that_runs_is_analysed(asr, graph, tmp_path):
+    graph(Client([transcript(number, stages=latency(ahead=1.0, decode=90.0))
+                  for number in range(3)]))
+    code, out, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '0.05', '--save',
+                         tmp_path / 'run.json')
+    assert code == 0
+    assert '3 utterances: 3 done' in out
+    assert 'decode: decode nothing twice' in out
+    assert 'listening to /hall for 0.05 s' in err
+    saved = read_run(tmp_path / 'run.json')
+    assert [one.transcript.text for one in saved.utterances] == ['word 0', 'word 1', 'word 2']
+    assert all(one.published_ns > START_NS for one in saved.utterances)
+    assert saved.processors == os.cpu_count()
+
+
+def test_ctrl_c_ends_a_recording_early(asr, graph):
+    client = Client([transcript()])
+
+    def spin(seconds):
+        if not client._heard:
+            raise KeyboardInterrupt
+        Client.spin(client, seconds)
+    client.spin = spin
+    graph(client)
+    code, out, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '60')
+    assert (code, 'ended early' in err, '1 utterances: 1 done' in out) == (0, True, True)
+
+
+def test_no_graph_runs(asr, graph):
+    graph(None)
+    code, _, err = asr('analyze', '--live', '--namespace', 'hall')
+    assert code == 1
+    assert 'no active graph in /hall: start one with `xlerobot-asr up`' in err
+
+
+def test_nobody_speaks(asr, graph):
+    graph(Client())
+    code, _, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '0.01')
+    assert code == 1
+    assert 'no transcript within 0.01 s: somebody has to speak' in err
 
 
 def test_a_page_that_cannot_be_written(asr, tmp_path, recorded):
