@@ -149,6 +149,15 @@ def test_what_was_said_cannot_break_the_page(recorded):
     assert '<b>' not in text
 
 
+@pytest.mark.parametrize('stages', [Latency(), latency(encode=1e5), latency(ahead=1e4)])
+@pytest.mark.parametrize('count', [1, 2])
+def test_a_page_of_extremes(stages, count):
+    recorded = run([transcript(stages=stages)], resources=samples(count, ingest=0.0))
+    text = performance_page(PerformanceIntegrator(recorded), 'one')
+    ET.fromstring(text)
+    assert not re.search(r'[ ",>](nan|-?inf)[ ",<]', text)
+
+
 def test_a_page_without_an_utterance():
     ET.fromstring(performance_page(PerformanceIntegrator(RecordedRun(())), 'nothing'))
 

@@ -47,7 +47,8 @@ STAGE_REMEDIES: Mapping[str, tuple[Remedy, ...]] = {
         Remedy('cut long speech earlier', ('ingest.longest=10.0',)),),
     'encode': (
         Remedy('let the model use every core', ('inference.threads=0',)),
-        Remedy('let an accelerator run the model', ('inference.backends=bpu,onnxruntime',)),
+        Remedy('let an accelerator run the model, where there is one',
+               ('inference.backends=bpu,onnxruntime',)),
         Remedy('ask the fastest backend that is accurate enough', ('inference.route=fastest',)),),
     'decode': (
         Remedy('decode nothing twice', ('inference.retry_confidence=0.0',)),
@@ -62,7 +63,8 @@ LOOK_AHEAD = Remedy('recognise while the speaker pauses', ('scheduler.look_ahead
 CACHE_OFF = Remedy('ask no cache, since it never has the answer', ('scheduler.use_cache=false',))
 RETRIES = Remedy('grant elsewhere earlier', ('scheduler.grant_timeout=2.0',))
 ACCELERATOR = Remedy(
-    'take the model off the cores', ('inference.backends=bpu,onnxruntime',))
+    'take the model off the cores, where there is an accelerator',
+    ('inference.backends=bpu,onnxruntime',))
 SECOND_GRAPH = Remedy(
     'give half of the streams to a graph of their own', arguments={'namespace': 'asr_2'})
 
