@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import time
 import xml.etree.ElementTree as ET
 from collections import deque
 from pathlib import Path
@@ -228,7 +227,7 @@ def test_nothing_was_recognised(asr, tmp_path):
 
 
 class Client:
-    """The client of a graph in which one utterance is heard with every turn."""
+    """The client of a graph in which one utterance is heard with every turn, then Ctrl-C."""
 
     namespace = '/hall'
 
@@ -240,7 +239,7 @@ class Client:
         if self._heard:
             self.transcripts.append(self._heard.popleft())
         else:
-            time.sleep(seconds)
+            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -258,29 +257,17 @@ def graph(monkeypatch):
 def test_the_graph_that_runs_is_analysed(asr, graph, tmp_path):
     graph(Client([transcript(number, stages=latency(ahead=1.0, decode=90.0))
                   for number in range(3)]))
-    code, out, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '0.05', '--save',
+    code, out, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '60', '--save',
                          tmp_path / 'run.json')
     assert code == 0
     assert '3 utterances: 3 done' in out
     assert 'decode: decode nothing twice' in out
-    assert 'listening to /hall for 0.05 s' in err
+    assert 'listening to /hall for 60 s' in err
+    assert 'ended early' in err
     saved = read_run(tmp_path / 'run.json')
     assert [one.transcript.text for one in saved.utterances] == ['word 0', 'word 1', 'word 2']
     assert all(one.published_ns > START_NS for one in saved.utterances)
     assert saved.processors == os.cpu_count()
-
-
-def test_ctrl_c_ends_a_recording_early(asr, graph):
-    client = Client([transcript()])
-
-    def spin(seconds):
-        if not client._heard:
-            raise KeyboardInterrupt
-        Client.spin(client, seconds)
-    client.spin = spin
-    graph(client)
-    code, out, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '60')
-    assert (code, 'ended early' in err, '1 utterances: 1 done' in out) == (0, True, True)
 
 
 def test_no_graph_runs(asr, graph):
@@ -292,9 +279,9 @@ def test_no_graph_runs(asr, graph):
 
 def test_nobody_speaks(asr, graph):
     graph(Client())
-    code, _, err = asr('analyze', '--live', '--namespace', 'hall', '--seconds', '0.01')
+    code, _, err = asr('analyze', '--live', '--namespace', 'hall')
     assert code == 1
-    assert 'no transcript within 0.01 s: somebody has to speak' in err
+    assert 'no transcript within 30 s: somebody has to speak' in err
 
 
 def test_a_page_that_cannot_be_written(asr, tmp_path, recorded):

@@ -112,8 +112,8 @@ def record_live(client: GraphClient, seconds: float) -> RecordedRun:
     from xlerobot_asr_opt.cli.node_samples import find_nodes, sampling
     from xlerobot_asr_opt.core.performance_records import RecordedRun, Utterance
     utterances: list[Utterance] = []
-    deadline = time.monotonic() + seconds
     with sampling(find_nodes(client.namespace)) as samples:
+        deadline = time.monotonic() + seconds
         try:
             while (left := deadline - time.monotonic()) > 0:
                 client.spin(min(left, 0.2))
