@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -34,7 +35,7 @@ def test_nodes_are_found_by_namespace_and_domain(node, monkeypatch):
 
 
 def test_what_a_process_uses_is_sampled():
-    sampler = NodeSampler({'me': os.getpid(), 'gone': 2 ** 22 + 1})
+    sampler = NodeSampler(lambda: {'me': os.getpid(), 'gone': 2 ** 22 + 1})
     until = time.process_time() + 0.1
     while time.process_time() < until:
         pass
@@ -45,10 +46,25 @@ def test_what_a_process_uses_is_sampled():
     assert 1.0 < one.pss_mb < 10_000.0
 
 
-def test_a_process_that_has_ended_is_sampled_no_more(node):
-    with sampling({'ear': node.pid}) as samples:
-        node.communicate(b'\n')
-    assert all(sample.node == 'ear' for sample in samples)
-    ended = NodeSampler({'ear': node.pid})
-    ended.sample()
-    assert ended.samples == []
+def test_a_node_that_is_started_again_is_sampled_again(node):
+    pids = {'ear': node.pid}
+    sampler = NodeSampler(lambda: pids)
+    node.communicate(b'\n')
+    sampler.sample()
+    assert sampler.samples == []
+    # Another process has the node by now; the time that it used before is not of this interval.
+    pids['ear'] = os.getpid()
+    sampler.sample()
+    sampler.sample()
+    (one,) = sampler.samples
+    assert one.node == 'ear'
+    assert one.cores < 64.0
+
+
+def test_a_thread_samples_until_the_block_ends():
+    with sampling(lambda: {'me': os.getpid()}) as samples:
+        deadline = time.monotonic() + 20.0
+        while not samples and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert samples
+    assert not any(thread.name == 'samples the nodes' for thread in threading.enumerate())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -112,7 +113,7 @@ def record_live(client: GraphClient, seconds: float) -> RecordedRun:
     from xlerobot_asr_opt.cli.node_samples import find_nodes, sampling
     from xlerobot_asr_opt.core.performance_records import RecordedRun, Utterance
     utterances: list[Utterance] = []
-    with sampling(find_nodes(client.namespace)) as samples:
+    with sampling(functools.partial(find_nodes, client.namespace)) as samples:
         deadline = time.monotonic() + seconds
         try:
             while (left := deadline - time.monotonic()) > 0:

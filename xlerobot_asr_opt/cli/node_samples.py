@@ -6,13 +6,15 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import psutil
 
 from xlerobot_asr_opt.core.performance_records import ResourceSample
 
 __all__ = ['NodeSampler', 'find_nodes', 'sampling']
+
+Find = Callable[[], Mapping[str, int]]
 
 DOMAIN = 'ROS_DOMAIN_ID'
 INTERVAL_S = 0.5
@@ -39,9 +41,9 @@ def _domain(process: psutil.Process) -> str | None:
 
 
 @contextlib.contextmanager
-def sampling(pids: Mapping[str, int]) -> Iterator[list[ResourceSample]]:
+def sampling(find: Find) -> Iterator[list[ResourceSample]]:
     """Sample processes in a thread of its own while the block runs; yields the growing list."""
-    sampler = NodeSampler(pids)
+    sampler = NodeSampler(find)
     ended = threading.Event()
 
     def run() -> None:
@@ -57,40 +59,54 @@ def sampling(pids: Mapping[str, int]) -> Iterator[list[ResourceSample]]:
 
 
 class NodeSampler:
-    """Samples a set of processes whenever its owner asks it to.
+    """Samples the processes of some nodes whenever its owner asks it to.
+
+    Args:
+        find: gives the pids by name of the node; asked again when a process has ended, since
+            another one may have its node by then.
 
     Attributes:
         samples: taken so far.
     """
 
-    def __init__(self, pids: Mapping[str, int]) -> None:
-        """Begin to measure; pids by name of the node."""
+    def __init__(self, find: Find) -> None:
         self.samples: list[ResourceSample] = []
+        self._find = find
         self._processes: dict[str, psutil.Process] = {}
-        for node, pid in pids.items():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._processes[node] = psutil.Process(pid)
-        self._used_s = dict(self._use())
+        self._used_s: dict[str, float] = {}
+        self._gone: set[str] = set()
         self._at = time.monotonic()
+        self._follow()
 
     def sample(self) -> None:
-        """Take a sample of every node that still runs, over the time since the one before."""
-        now = time.monotonic()
-        elapsed = now - self._at
-        time_ns = time.time_ns()
-        for node, used_s in self._use():
-            # A node that another process has taken over since has no share of this interval.
-            with contextlib.suppress(psutil.Error):
-                memory = self._processes[node].memory_full_info()
-                self.samples.append(ResourceSample(
-                    time_ns, node, max(0.0, used_s - self._used_s[node]) / elapsed,
-                    memory.pss / 1e6))
+        """Take a sample of every node that runs, over the time since the one before."""
+        now, time_ns = time.monotonic(), time.time_ns()
+        elapsed, self._at = now - self._at, now
+        for node, process in list(self._processes.items()):
+            try:
+                used_s, pss = _used_s(process), process.memory_full_info().pss
+            except psutil.Error:
+                self._gone.add(node)
+                del self._processes[node]
+                continue
+            share = max(0.0, used_s - self._used_s[node]) / elapsed
             self._used_s[node] = used_s
-        self._at = now
+            self.samples.append(ResourceSample(time_ns, node, share, pss / 1e6))
+        if self._gone:
+            self._follow()
 
-    def _use(self) -> Iterator[tuple[str, float]]:
-        """Processor time that each node has used since its start [s]."""
-        for node, process in self._processes.items():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                times = process.cpu_times()
-                yield node, times.user + times.system
+    def _follow(self) -> None:
+        """Take in the processes that are not sampled yet."""
+        for node, pid in self._find().items():
+            if node not in self._processes:
+                with contextlib.suppress(psutil.Error):
+                    process = psutil.Process(pid)
+                    self._used_s[node] = _used_s(process)
+                    self._processes[node] = process
+                    self._gone.discard(node)
+
+
+def _used_s(process: psutil.Process) -> float:
+    """Processor time that a process has used since its start [s]."""
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,7 @@ class Runs:
             for turn in range(passes):
                 if turn:
                     client.spin_until(lambda: False, STATUS_S)
-                run, missing = _play(client, bag, speed, graph.pids)
+                run, missing = _play(client, bag, speed, graph)
                 runs.append(run)
                 lost += missing
                 write_run(self._file(name, turn), run)
@@ -131,7 +131,7 @@ class Runs:
                 *(f'xlerobot-asr analyze {self._file(name, turn)}' for turn in range(passes)))
 
 
-def _play(client: GraphClient, bag: BagReader, speed: float, pids: Mapping[str, int],
+def _play(client: GraphClient, bag: BagReader, speed: float, graph: Graph,
           ) -> tuple[RecordedRun, int]:
     """Play the audio once; return what became of it, and how many chunks were lost."""
     utterances: list[Utterance] = []
@@ -139,6 +139,6 @@ def _play(client: GraphClient, bag: BagReader, speed: float, pids: Mapping[str, 
     def tell(transcript: Transcript, _origin_ns: int) -> bool:
         utterances.append(Utterance(transcript, time.time_ns()))
         return transcript.status in (TranscriptStatus.DONE, TranscriptStatus.NO_SPEECH)
-    with sampling(pids) as samples:
+    with sampling(lambda: graph.pids) as samples:
         outcome = Player(client, bag, speed, tell).play()
     return RecordedRun(tuple(utterances), tuple(samples), os.cpu_count() or 0), outcome.lost
