@@ -21,7 +21,6 @@ from xlerobot_asr_opt.records import (
     Chunk,
     Flag,
     Grant,
-    Latency,
     Recognition,
     RecognitionStatus,
     StreamState,
@@ -32,6 +31,7 @@ from xlerobot_asr_opt.records import (
     Word,
     WorkerStatus,
 )
+from xlerobot_asr_opt.sources.messages import NANOSECONDS, nanoseconds, read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,6 @@ __all__ = [
 View = npt.NDArray[Any]
 """A structured array of no dimension over one plain message."""
 
-NANOSECONDS = 1_000_000_000
 COUNTERS = ('chunks', 'missing', 'duplicated', 'refused', 'clipped', 'clicks', 'dropped',
             'segments', 'kept')
 """Fields of StreamStatus that count."""
@@ -59,8 +58,6 @@ BREAKER_STATES = {
     State.OPEN: msg.BackendState.STATE_OPEN,
     State.HALF_OPEN: msg.BackendState.STATE_HALF_OPEN,
 }
-STAGES = tuple(field.name for field in dataclasses.fields(Latency))
-"""Fields of Latency."""
 
 
 def read_text(field: npt.NDArray[np.uint8]) -> str:
@@ -90,11 +87,6 @@ def read_time(field: View) -> int:
 def write_time(field: View, time_ns: int) -> None:
     """Write nanoseconds into a builtin_interfaces/Time field."""
     field['sec'], field['nanosec'] = divmod(time_ns, NANOSECONDS)
-
-
-def nanoseconds(stamp: Time) -> int:
-    """Return a Time message as nanoseconds."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
 
 
 def time_message(time_ns: int) -> Time:
@@ -286,21 +278,6 @@ def transcript_message(transcript: Transcript) -> msg.Transcript:
     message.header.stamp = message.begin
     message.header.frame_id = transcript.stream
     return message
-
-
-def read_transcript(message: msg.Transcript) -> Transcript:
-    """Return the record of a Transcript message."""
-    return Transcript(
-        segment=message.segment, stream=message.stream, sequence=message.sequence,
-        status=TranscriptStatus(message.status), begin_ns=nanoseconds(message.begin),
-        end_ns=nanoseconds(message.end), text=message.text, language=message.language,
-        confidence=message.confidence,
-        words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
-        emotion=message.emotion, event=message.event,
-        flags=Flag(message.flags), worker=message.worker, backend=message.backend,
-        reason=message.reason, cache=message.cache, attempts=message.attempts,
-        missing_chunks=message.missing_chunks,
-        latency=Latency(**{stage: getattr(message.latency, stage) for stage in STAGES}))
 
 
 def read_status(message: msg.StreamStatus) -> StreamStatus:

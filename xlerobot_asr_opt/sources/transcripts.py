@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from xlerobot_asr_opt.errors import SourceError
-from xlerobot_asr_opt.records import Flag, Latency, Transcript, TranscriptStatus, Word
 from xlerobot_asr_opt.sources.bag import DAMAGE, BagTopic, listing, open_bag, reason
 from xlerobot_asr_opt.sources.definitions import PACKAGE, definitions_directory, typestore
+from xlerobot_asr_opt.sources.messages import read_transcript
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
     from rosbags.typesys.store import Typestore
 
+    from xlerobot_asr_opt.records import Transcript
+
 __all__ = ['TRANSCRIPT_TYPE', 'read_transcripts']
 
 TRANSCRIPT_TYPE = f'{PACKAGE}/msg/Transcript'
-NS = 1_000_000_000
-STAGES = tuple(item.name for item in dataclasses.fields(Latency))
 
 
 def read_transcripts(path: Path | str) -> list[tuple[int, Transcript]]:
@@ -48,7 +47,7 @@ def read_transcripts(path: Path | str) -> list[tuple[int, Transcript]]:
                 f'`xlerobot-asr validate {path}`')
         try:
             stores = {item.id: _types(item) for item in wanted}
-            return [(time_ns, _transcript(stores[item.id].deserialize_cdr(data, item.msgtype)))
+            return [(time_ns, read_transcript(stores[item.id].deserialize_cdr(data, item.msgtype)))
                     for item, time_ns, data in reader.messages(connections=wanted)]
         except (*DAMAGE, SerdeError, AttributeError) as error:
             raise SourceError(f'{path}: a transcript cannot be read: {reason(error)}') from error
@@ -62,20 +61,3 @@ def _types(connection: Connection) -> Typestore:
     own = get_types_from_msg(connection.msgdef.data, connection.msgtype)
     store.register({name: kind for name, kind in own.items() if name.startswith(PACKAGE)})
     return store
-
-
-def _transcript(message: Any) -> Transcript:
-    return Transcript(
-        segment=message.segment, stream=message.stream, sequence=message.sequence,
-        status=TranscriptStatus(message.status), begin_ns=_nanoseconds(message.begin),
-        end_ns=_nanoseconds(message.end), text=message.text, language=message.language,
-        confidence=message.confidence,
-        words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
-        emotion=message.emotion, event=message.event, flags=Flag(message.flags),
-        worker=message.worker, backend=message.backend, reason=message.reason,
-        cache=message.cache, attempts=message.attempts, missing_chunks=message.missing_chunks,
-        latency=Latency(**{stage: getattr(message.latency, stage) for stage in STAGES}))
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec * NS + stamp.nanosec)
