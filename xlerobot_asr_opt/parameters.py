@@ -133,6 +133,9 @@ class IngestParameters:
         unit='s', low=0.0, high=3600.0)
     speech_threshold: float = parameter(
         0.5, 'Speech probability at which speech begins; it ends 0.15 below.', low=0.05, high=0.95)
+    gate: float = parameter(
+        6.0, 'Windows that are less than this above the quietest of the last seconds are not '
+        'judged, unless speech is near; 0: all are judged.', unit='dB', low=0.0, high=20.0)
     pre_roll: float = parameter(
         0.25, 'Audio kept before the first speech.', unit='s', low=0.0, high=2.0)
     hangover: float = parameter(

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
     'CHANNELS',
+    'CHUNK',
     'CHUNK_CAPACITY',
     'LONGEST_LANGUAGE',
     'LONGEST_NAME',
@@ -22,6 +24,7 @@ __all__ = [
     'SAMPLE_RATE',
     'Acknowledgement',
     'Chunk',
+    'Chunks',
     'Flag',
     'Grant',
     'Latency',
@@ -115,6 +118,16 @@ class Chunk:
     rate: int
     channels: int
     samples: npt.NDArray[np.int16]
+
+
+CHUNK = np.dtype([
+    ('stamp', np.dtype([('sec', np.int32), ('nanosec', np.uint32)], align=True)),
+    ('stream', np.uint8, (LONGEST_NAME + 1,)), ('sequence', np.uint64), ('rate', np.uint32),
+    ('channels', np.uint16), ('length', np.uint16), ('samples', np.int16, (CHUNK_CAPACITY,)),
+], align=True)
+"""A chunk as AudioChunk.msg lays it out; nothing in it was checked."""
+Chunks = npt.NDArray[Any]
+"""CHUNK[n]."""
 
 
 @dataclass(frozen=True)

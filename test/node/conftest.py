@@ -67,6 +67,12 @@ class World:
             self.executor.spin_once(0.1)
         return value
 
+    def spin_for(self, seconds):
+        """Work for some time."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0.0:
+            self.executor.spin_once(left)
+
     # The node under test
 
     def start(self, make_node):

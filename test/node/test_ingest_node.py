@@ -147,12 +147,13 @@ class Speaker:
         self._voice.say(Chunk(**known | fields, samples=samples))
         self._sequence += 1
 
-    def say(self):
-        """Publish the clause."""
+    def say(self, pace_s=0.0):
+        """Publish the clause, a chunk each so many seconds."""
         first, sent = self._sequence, 0
         for part in np.array_split(self._samples, -(-len(self._samples) // 1600)):
             self.chunk(part, stamp_ns=NS * (1 + first) + sent * NS // self._rate)
             sent += len(part)
+            self._world.spin_for(pace_s)
 
 
 def test_a_file_is_announced_granted_and_let_go_of(begin, recording):
@@ -186,7 +187,7 @@ def test_a_topic_is_heard_and_a_repeated_grant_is_served(begin, clause):
 
 def test_a_pause_is_foretold_and_can_be_granted(begin, clause):
     players = begin(source='topic')
-    Speaker(players, clause).say()
+    Speaker(players, clause).say(pace_s=0.012)
     ticket = players.heard()
     preview = players.previews[-1]
     assert (preview.stream, preview.length, preview.digest) == (

@@ -1,36 +1,34 @@
-"""Speech detectors for tests: one follows a script, one takes everything loud for speech."""
+"""A speech detector for tests, that takes everything loud for speech, and audio for it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.records import Chunk
+from xlerobot_asr_opt.core.vad import CONTEXT
+from xlerobot_asr_opt.records import CHUNK, Chunk
 
 SPEECH, SILENCE = 0.9, 0.02
 LOUD = 1000
 """Mean magnitude from which LoudnessDetector takes a window for speech."""
 
 
-class ScriptedTrack:
-    """Gives the probabilities of a script, one a window, whatever the windows hold."""
-
-    def __init__(self, script: list[float]) -> None:
-        self._script = iter(script)
-
-    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
-        return [next(self._script) for _ in windows]
-
-
 class LoudnessDetector:
-    """Takes loud windows for speech. It remembers nothing, and is its own track."""
+    """Takes loud windows for speech. It remembers nothing, and is its own tracks."""
 
-    def track(self) -> LoudnessDetector:
+    def tracks(self, rows: int) -> LoudnessDetector:
         return self
 
-    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
-        loud = np.abs(windows.astype(np.int32)).mean(axis=1) >= LOUD
-        return np.where(loud, SPEECH, SILENCE).tolist()
+    def begin(self, rows: npt.NDArray[np.int64]) -> None:
+        """There is nothing to forget."""
+
+    def probabilities(
+        self, rows: npt.NDArray[np.int64], frames: npt.NDArray[np.int16],
+    ) -> npt.NDArray[np.float32]:
+        loud = np.abs(frames[..., CONTEXT:].astype(np.int32)).mean(axis=-1) >= LOUD
+        return np.where(loud, SPEECH, SILENCE).astype(np.float32)
 
 
 def sound(seconds: float, *, loud: bool, seed: int = 0, rate: int = 16_000) -> np.ndarray:
@@ -60,3 +58,17 @@ def chunks(
         Chunk(stream, first + index, begin_ns + index * frames * 1_000_000_000 // rate, rate,
               channels, samples[index * frames * channels:(index + 1) * frames * channels])
         for index in range(-(-samples.size // (frames * channels)))]
+
+
+def rows(some: Sequence[Chunk]) -> np.ndarray:
+    """Make CHUNK[n] of chunks, with noise wherever they say nothing."""
+    made = np.full(len(some), -1, np.int8).repeat(CHUNK.itemsize).view(CHUNK)
+    for row, chunk in zip(made, some, strict=True):
+        row['stamp']['sec'], row['stamp']['nanosec'] = divmod(chunk.stamp_ns, 1_000_000_000)
+        name = np.frombuffer(chunk.stream.encode(), np.uint8)
+        row['stream'] = 0
+        row['stream'][:name.size] = name
+        row['sequence'], row['rate'], row['channels'] = chunk.sequence, chunk.rate, chunk.channels
+        row['length'] = chunk.samples.size
+        row['samples'][:chunk.samples.size] = chunk.samples
+    return made

@@ -15,7 +15,7 @@ from xlerobot_asr_opt.core.audio import (
     down_mix,
     is_silent,
     level_dbfs,
-    peak,
+    peaks,
 )
 
 PEAK = 16_000
@@ -87,7 +87,7 @@ def test_clipped_samples_are_those_at_either_end():
     ([0, 1, -1, 0], True), ([], True), ([0, 2], False), ([0, -2], False), ([-32768], False),
 ], ids=['dither', 'nothing', 'above', 'below', 'lowest'])
 def test_digital_silence_has_one_step_of_dither_at_most(samples, silent):
-    assert is_silent(peak(np.array(samples, np.int16))) is silent
+    assert bool(is_silent(peaks(np.array(samples, np.int16)))) is silent
 
 
 # Rates

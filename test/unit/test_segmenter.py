@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_speech import SILENCE, SPEECH, ScriptedTrack
+from scripted_speech import SILENCE, SPEECH
 
 from xlerobot_asr_opt.core.segmenter import (
     Audio,
@@ -77,18 +77,45 @@ def follow(events):
     return cuts
 
 
+class Told:
+    """A segmenter that is told whole windows, with the probabilities of a script in turn.
+
+    Its audio is overwritten as soon as it is taken.
+    """
+
+    def __init__(self, script, cutting=CUTTING):
+        self._script = iter(script)
+        self._samples = np.zeros(0, np.int16)
+        self._heard = 0
+        self.segmenter = Segmenter(cutting, lambda begin, end: self._samples[begin:end].copy())
+
+    def push(self, samples):
+        self._samples = np.concatenate((self._samples, samples))
+        whole = (self._samples.size - self._heard) // WINDOW
+        if not whole:
+            return []
+        at, self._heard = self._heard, self._heard + whole * WINDOW
+        windows = self._samples[at:self._heard].copy().reshape(-1, WINDOW)
+        events = [Audio(event.samples.copy()) if isinstance(event, Audio) else event
+                  for event in self.segmenter.hear(
+                      at, windows, [next(self._script) for _ in windows])]
+        windows[:] = 12345
+        return events
+
+    def finish(self):
+        rest = self._samples[self._heard:]
+        return self.segmenter.finish(
+            self._heard, rest, next(self._script) if rest.size else SILENCE)
+
+
 def cut(script, samples, cutting=CUTTING, sizes=()):
     """Run a segmenter over samples, in chunks of the sizes given and the rest in one."""
-    segmenter = Segmenter(cutting, ScriptedTrack(script))
+    told = Told(script, cutting)
     events, at = [], 0
     for size in (*sizes, samples.size):
-        # A chunk is a view of loaned memory: it is overwritten as soon as push returns.
-        loaned = samples[at:at + size].copy()
-        events += [Audio(event.samples.copy()) if isinstance(event, Audio) else event
-                   for event in segmenter.push(loaned)]
-        loaned[:] = 12345
+        events += told.push(samples[at:at + size])
         at += size
-    return follow(events + segmenter.finish())
+    return follow(events + told.finish())
 
 
 def noise(windows, seed=0):
@@ -136,7 +163,7 @@ def test_a_pause_of_the_hangover_ends_an_utterance(pause, segments):
 
 
 def test_the_end_is_foretold_once_the_tail_is_there():
-    segmenter = Segmenter(CUTTING, ScriptedTrack(windows((5, True), (8, False))))
+    segmenter = Told(windows((5, True), (8, False)))
     assert not any(isinstance(event, Pause) for event in segmenter.push(noise(11)))
     assert segmenter.push(noise(1))[-1] == Pause(5 * WINDOW + 3200)
     end = segmenter.push(noise(1))[-1]
@@ -231,14 +258,13 @@ def test_the_rest_of_a_split_is_kept_however_short_it_is():
 
 
 def test_speaking_counts_from_the_pre_roll():
-    segmenter = Segmenter(CUTTING, ScriptedTrack(windows((5, False), (3, True), (8, False))))
-    segmenter.push(noise(5))
-    assert segmenter.speaking == 0
-    segmenter.push(noise(3))
-    assert segmenter.speaking == 6 * WINDOW
-    segmenter.push(noise(8))
-    assert segmenter.speaking == 0
-    assert segmenter.position == 16 * WINDOW
+    told = Told(windows((5, False), (3, True), (8, False)))
+    told.push(noise(5))
+    assert told.segmenter.speaking == 0
+    told.push(noise(3))
+    assert told.segmenter.speaking == 6 * WINDOW
+    told.push(noise(8))
+    assert told.segmenter.speaking == 0
 
 
 PROBABILITIES = st.lists(

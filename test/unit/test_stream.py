@@ -13,6 +13,7 @@ from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request
 from xlerobot_asr_opt.core.segmenter import Cutting
 from xlerobot_asr_opt.core.stream import Source, Stream
+from xlerobot_asr_opt.core.stream_arrays import StreamArrays
 from xlerobot_asr_opt.records import Flag, StreamState
 
 MS = 1_000_000
@@ -39,9 +40,8 @@ class Hall:
         self.told = []
         self.store = SegmentStore(directory / 'a.store', 16 << 20)
         source.setdefault('request', Request())
-        self.stream = Stream(
-            Source('hall', **source), Cutting(), LoudnessDetector(), self.store,
-            silence_warning_s, lambda: self.now)
+        arrays = StreamArrays(1, Cutting(), LoudnessDetector(), silence_warning_s, gate_db=6.0)
+        self.stream = Stream(Source('hall', **source), arrays, 0, self.store, lambda: self.now)
         self.states = [self.stream.state]
 
     def hear(self, *some):

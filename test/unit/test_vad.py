@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import onnx
 import pytest
@@ -11,7 +9,7 @@ import soundfile
 from onnx import TensorProto, helper
 
 from xlerobot_asr_opt.core.audio import Resampler
-from xlerobot_asr_opt.core.vad import WINDOW, SileroDetector
+from xlerobot_asr_opt.core.vad import CONTEXT, FRAME, WINDOW, SileroDetector
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.layout import asset_path
 
@@ -32,12 +30,24 @@ def speech():
     return Resampler(rate, 1).push(samples)
 
 
-def windows(samples):
-    return samples[:samples.size - samples.size % WINDOW].reshape(-1, WINDOW)
+def frames(samples):
+    """The whole windows of a stretch, each with what was before it."""
+    padded = np.pad(samples[:samples.size - samples.size % WINDOW], (CONTEXT, 0))
+    return np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::WINDOW]
+
+
+class Track:
+    """One stream of a detector."""
+
+    def __init__(self, detector):
+        self._tracks = detector.tracks(1)
+
+    def probabilities(self, some):
+        return self._tracks.probabilities(np.zeros(1, np.int64), some[:, None])[:, 0]
 
 
 def probabilities(track, samples):
-    return np.array(track.probabilities(windows(samples)))
+    return track.probabilities(frames(samples))
 
 
 def between(values, begin_s, end_s):
@@ -50,7 +60,7 @@ def noise(level):
 
 
 def test_a_person_speaks_and_pauses(detector, speech):
-    said = probabilities(detector.track(), speech)
+    said = probabilities(Track(detector), speech)
     assert between(said, 0.0, 1.0).max() < 0.35
     assert (between(said, 1.3, 4.6) >= 0.5).mean() > 0.95
     assert between(said, 4.8, 4.95).max() < 0.35
@@ -63,45 +73,62 @@ def test_a_person_speaks_and_pauses(detector, speech):
     np.tile(np.array([32767, -32768], np.int16), COUNT * WINDOW // 2),
 ], ids=['silence', 'hiss', 'loud-noise', 'tone', 'full-scale'])
 def test_what_nobody_says_is_no_speech(detector, samples):
-    assert probabilities(detector.track(), samples).max() < 0.35
+    assert probabilities(Track(detector), samples).max() < 0.35
 
 
-def test_streams_know_nothing_of_each_other(detector, speech):
-    one, other = speech, noise(20_000)
-    together = [detector.track(), detector.track()]
-    heard = [[], []]
-    for pair in itertools.zip_longest(windows(one), windows(other)):
-        for track, values, window in zip(together, heard, pair, strict=True):
-            if window is not None:
-                values.extend(track.probabilities(window[None]))
-    np.testing.assert_array_equal(heard[0], probabilities(detector.track(), one))
-    np.testing.assert_array_equal(heard[1], probabilities(detector.track(), other))
+BATCHES = [1, 2, 3, 4, 7, 16, 33, 100]
+
+
+@pytest.mark.parametrize('streams', BATCHES)
+def test_a_stream_is_judged_alike_whatever_comes_with_it(detector, speech, streams):
+    """Bit for bit: a transcript must not depend on who else was speaking."""
+    whole, count = frames(speech), 6
+    begins = [(17 * stream) % (len(whole) - count) for stream in range(streams)]
+    rows = np.random.default_rng(streams).permutation(streams)
+    tracks = detector.tracks(streams)
+    together = np.empty((count, streams), np.float32)
+    for first in range(0, count, 3):
+        together[first:first + 3] = tracks.probabilities(rows, np.stack(
+            [whole[begin + first:begin + first + 3] for begin in begins], axis=1))
+    for stream, begin in enumerate(begins):
+        np.testing.assert_array_equal(
+            together[:, stream], Track(detector).probabilities(whole[begin:begin + count]))
+
+
+def test_a_row_that_begins_anew_remembers_nothing(detector, speech):
+    tracks, whole, other = detector.tracks(2), frames(speech)[60:90], frames(noise(20_000))
+    both = np.array([0, 1])
+    tracks.probabilities(both, np.stack([whole, other[:30]], axis=1))
+    tracks.begin(np.array([1]))
+    again = tracks.probabilities(both, np.stack([whole, whole], axis=1))
+    np.testing.assert_array_equal(again[:, 1], Track(detector).probabilities(whole))
+    assert (again[:, 0] != again[:, 1]).any()
 
 
 def test_a_track_remembers_the_windows_before(detector, speech):
     at = int(2.0 * RATE)
-    window = speech[at:at + WINDOW]
-    follows, alone = detector.track(), detector.track()
+    window = frames(speech[at:at + WINDOW])
+    follows, alone = Track(detector), Track(detector)
     probabilities(follows, speech[at - 20 * WINDOW:at])
-    assert follows.probabilities(window[None]) != alone.probabilities(window[None])
+    assert follows.probabilities(window) != alone.probabilities(window)
 
 
 @pytest.mark.parametrize('at_a_time', [1, 2, 3, 4, 31])
 def test_windows_are_judged_alike_however_many_come_at_a_time(detector, speech, at_a_time):
-    track, all_of_them = detector.track(), windows(speech)
+    track, all_of_them = Track(detector), frames(speech)
     values = [value for first in range(0, len(all_of_them), at_a_time)
               for value in track.probabilities(all_of_them[first:first + at_a_time])]
-    np.testing.assert_array_equal(values, probabilities(detector.track(), speech))
+    np.testing.assert_array_equal(values, probabilities(Track(detector), speech))
 
 
 def test_a_window_may_be_a_loan_that_ends(detector, speech):
-    track, loaned = detector.track(), np.empty((1, WINDOW), np.int16)
+    track, loaned = Track(detector), np.empty((1, FRAME), np.int16)
     values = []
-    for window in windows(speech):
+    for window in frames(speech):
         loaned[:] = window
-        values += track.probabilities(loaned)
+        values += track.probabilities(loaned).tolist()
         loaned[:] = 32767
-    np.testing.assert_array_equal(values, probabilities(detector.track(), speech))
+    np.testing.assert_array_equal(values, probabilities(Track(detector), speech))
 
 
 # Files

@@ -11,7 +11,7 @@ import soxr
 from xlerobot_asr_opt.records import SAMPLE_RATE
 
 __all__ = ['FULL_SCALE', 'Resampler', 'count_clipped', 'down_mix', 'is_silent', 'level_dbfs',
-           'peak']
+           'peaks']
 
 FULL_SCALE = 32768.0
 """The int16 value that counts as 1.0, 0 dBFS."""
@@ -50,14 +50,18 @@ def count_clipped(samples: npt.NDArray[np.int16]) -> int:
     return int(np.count_nonzero((samples == 32767) | (samples == -32768)))
 
 
-def peak(samples: npt.NDArray[np.int16]) -> int:
-    """Return the largest magnitude, 0 to 32768; 0 for no samples."""
-    return max(int(samples.max()), -int(samples.min())) if samples.size else 0
+def peaks(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int32]:
+    """Return the largest magnitude of each int16[..., n], 0 to 32768; 0 for no samples."""
+    highest = samples.max(axis=-1, initial=0).astype(np.int32)
+    lowest = samples.min(axis=-1, initial=0).astype(np.int32)
+    magnitudes: npt.NDArray[np.int32] = np.maximum(highest, -lowest)
+    return magnitudes
 
 
-def is_silent(magnitude: int) -> bool:
-    """Tell by its peak digital silence, which a working microphone never gives."""
-    return magnitude <= _QUIETEST_STEP
+def is_silent(magnitudes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Tell by their peaks digital silence, which a working microphone never gives."""
+    silent: npt.NDArray[np.bool_] = magnitudes <= _QUIETEST_STEP
+    return silent
 
 
 class Resampler:

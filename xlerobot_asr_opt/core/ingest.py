@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from xlerobot_asr_opt.core.clocks import NS
+from xlerobot_asr_opt.core.complaints import Complaints
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request
 from xlerobot_asr_opt.core.segmenter import Cutting
 from xlerobot_asr_opt.core.stream import Source, Stream
+from xlerobot_asr_opt.core.stream_arrays import StreamArrays
 from xlerobot_asr_opt.core.vad import SpeechDetector
 from xlerobot_asr_opt.errors import AudioError, ConfigurationError, StoreError
 from xlerobot_asr_opt.parameters import IngestParameters
 from xlerobot_asr_opt.records import (
+    CHUNK_CAPACITY,
     LONGEST_LANGUAGE,
     LONGEST_NAME,
     SAMPLE_RATE,
     Acknowledgement,
     Chunk,
+    Chunks,
     StreamState,
     StreamStatus,
     Ticket,
@@ -37,11 +40,8 @@ _GONE_S = 60.0
 """One that brings nothing at all for this long has ended."""
 _LOOK_S = 0.1
 """How often paused streams are looked for."""
-_TELL_S = 1.0
-"""The same is said of one stream at most once in this time; what is left out is counted."""
 _NUMBER = re.compile(r'\d+')
-
-_log = logging.getLogger(__name__)
+T = TypeVar('T')
 
 
 class Ingest:
@@ -65,18 +65,22 @@ class Ingest:
         _check_language(parameters.language)
         self._parameters = parameters
         self._store = store
-        self._detector = detector
         self._clock = clock
-        self._cutting = Cutting(
+        cutting = Cutting(
             threshold=parameters.speech_threshold,
             pre_roll=round(parameters.pre_roll * SAMPLE_RATE),
             hangover=round(parameters.hangover * SAMPLE_RATE),
             shortest=round(parameters.shortest * SAMPLE_RATE),
             longest=round(parameters.longest * SAMPLE_RATE))
+        self._arrays = StreamArrays(
+            parameters.streams, cutting, detector, parameters.silence_warning, parameters.gate)
+        self._free = list(range(parameters.streams))
         self._streams: dict[str, Stream] = {}
+        self._listening: dict[bytes, Stream] = {}
+        self._at_row: dict[int, Stream] = {}
         self._changed: set[str] = set()
         self._pausing: set[str] = set()
-        self._complaints = _Complaints(clock)
+        self._complaints = Complaints(clock)
         self._looked_at = clock()
 
     def open(self, stream: str, *, duration_s: float = 0.0, language: str = '') -> str:
@@ -106,14 +110,66 @@ class Ingest:
         Whatever is wrong with it is counted in the stream's status and logged; nothing is raised.
         """
         stream = self._listener(chunk.stream)
-        if stream is None:
+        return [] if stream is None else self._note(stream, stream.take, chunk)
+
+    def accept_all(self, chunks: Chunks) -> list[Ticket]:
+        """Hear CHUNK[n] of any streams, those of one stream in order; like accept() of each.
+
+        What can be done for all streams together is. The chunks need not outlive the call.
+        """
+        names = np.ascontiguousarray(chunks['stream']).view(f'S{LONGEST_NAME + 1}').ravel()
+        streams = [self._listening.get(name) or self._listener(_text(name))
+                   for name in names.tolist()]
+        rows = np.array([-1 if stream is None else stream.row for stream in streams])
+        tickets: list[Ticket] = []
+        for turn in _turns(rows):
+            follows = self._arrays.follows(rows[turn], chunks[turn])
+            tickets += self._follow(rows, chunks, turn[follows])
+            for index in turn[~follows].tolist():
+                tickets += self._accept_one(streams[index], chunks[index])
+        return tickets
+
+    def _follow(
+        self, rows: npt.NDArray[np.int64], chunks: Chunks, which: npt.NDArray[np.int64],
+    ) -> list[Ticket]:
+        """Hear those chunks that simply follow."""
+        if not which.size:
             return []
+        followed = self._arrays.follow(rows[which], chunks[which], self._clock())
+        tickets: list[Ticket] = []
+        for row, events in followed.events:
+            stream = self._at_row[row]
+            tickets += self._note(stream, stream.carry_out, events)
+        for row, remark in followed.remarks:
+            self._at_row[row].remarks.append(remark)
+            self._tell(self._at_row[row])
+        return tickets
+
+    def _accept_one(self, stream: Stream, chunk: Any) -> list[Ticket]:
+        """Hear one CHUNK of a stream that must be judged on its own."""
+        length = int(chunk['length'])
+        if length > CHUNK_CAPACITY:
+            stream.refuse(
+                f'chunk {chunk["sequence"]} refused: got a length of {length}, expected at most '
+                f'{CHUNK_CAPACITY} samples')
+            self._tell(stream)
+            return []
+        stamp = chunk['stamp']
+        return self._note(stream, stream.take, Chunk(
+            stream=stream.source.stream, sequence=int(chunk['sequence']),
+            stamp_ns=int(stamp['sec']) * NS + int(stamp['nanosec']), rate=int(chunk['rate']),
+            channels=int(chunk['channels']), samples=chunk['samples'][:length]))
+
+    def _note(
+        self, stream: Stream, hear: Callable[[T], list[Ticket]], heard: T,
+    ) -> list[Ticket]:
+        """Let a stream hear something, and note what has changed by it."""
         before, preview = stream.state, stream.preview
-        tickets = stream.take(chunk)
+        tickets = hear(heard)
         if stream.preview is not preview:
-            self._pausing.add(chunk.stream)
+            self._pausing.add(stream.source.stream)
         if tickets or stream.state is not before:
-            self._changed.add(chunk.stream)
+            self._changed.add(stream.source.stream)
         self._tell(stream)
         return tickets
 
@@ -122,13 +178,6 @@ class Ingest:
         pausing, self._pausing = self._pausing, set()
         streams = [self._streams[name] for name in sorted(pausing) if name in self._streams]
         return [stream.preview for stream in streams if stream.preview is not None]
-
-    def refuse(self, stream: str, wrong: str) -> None:
-        """Count and tell a chunk of a stream that could not be read; wrong says why."""
-        listener = self._listener(stream)
-        if listener is not None:
-            listener.refuse(wrong)
-            self._tell(listener)
 
     def finish(self, stream: str) -> list[Ticket]:
         """End a stream whose source has come to its end."""
@@ -204,19 +253,24 @@ class Ingest:
 
     def _open(self, source: Source) -> Stream:
         _check_name(source.stream)
-        self._streams.pop(source.stream, None)
+        self._forget(source.stream)
         self._make_room()
-        stream = Stream(
-            source, self._cutting, self._detector, self._store,
-            self._parameters.silence_warning, self._clock)
+        stream = Stream(source, self._arrays, self._free.pop(), self._store, self._clock)
         self._streams[source.stream] = stream
+        self._listening[source.stream.encode()] = self._at_row[stream.row] = stream
         self._changed.add(source.stream)
         return stream
 
+    def _forget(self, name: str) -> None:
+        """Forget a stream, if there is one of that name, that has ended."""
+        stream = self._streams.pop(name, None)
+        if stream is not None:
+            self._free.append(stream.row)
+
     def _listener(self, name: str) -> Stream | None:
         """Find or open the stream that a chunk names; tell why it cannot be heard."""
-        stream = self._streams.get(name)
-        if stream is not None and not stream.ended:
+        stream = self._listening.get(name.encode())
+        if stream is not None:
             return stream
         try:
             return self._open(Source(name, self._request()))
@@ -233,12 +287,13 @@ class Ingest:
                 f'{len(self._streams) - len(over)} streams are open, and no more are allowed; '
                 f'raise the parameter streams of ingest')
         for name in over[:max(surplus, 0)]:
-            del self._streams[name]
+            self._forget(name)
             self._complaints.forget(name)
 
     def _end(self, name: str, state: StreamState) -> list[Ticket]:
         stream = self._streams[name]
         tickets = stream.end(state)
+        self._listening.pop(name.encode(), None)
         self._changed.add(name)
         self._tell(stream)
         return tickets
@@ -258,34 +313,19 @@ class Ingest:
         stream.remarks.clear()
 
 
-@dataclass
-class _Told:
-    """When a kind of complaint was logged last, and how many were left out since."""
+def _turns(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Give the places of the rows in turns, each row at most once in each, but for row -1."""
+    places = np.flatnonzero(rows >= 0)
+    order = places[np.argsort(rows[places], kind='stable')]
+    begins = np.flatnonzero(np.diff(rows[order], prepend=-1))
+    turns = np.arange(order.size) - np.repeat(begins, np.diff(begins, append=order.size))
+    for turn in range(int(turns.max(initial=-1)) + 1):
+        yield np.sort(order[turns == turn])
 
-    at: float
-    left_out: int = 0
 
-
-class _Complaints:
-    """Logs what is wrong with streams, without letting a bad one flood the log."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._told: dict[str, dict[str, _Told]] = {}
-
-    def forget(self, about: str) -> None:
-        """Forget a stream that is gone."""
-        self._told.pop(about, None)
-
-    def tell(self, about: str, kind: str, text: str) -> None:
-        """Log a warning, unless one of its kind was logged of the same stream a moment ago."""
-        now = self._clock()
-        told = self._told.setdefault(about, {}).setdefault(kind, _Told(-math.inf))
-        if now - told.at < _TELL_S:
-            told.left_out += 1
-            return
-        _log.warning('%s%s', text, f' ({told.left_out} more like it)' if told.left_out else '')
-        told.at, told.left_out = now, 0
+def _text(name: bytes) -> str:
+    """Return the name that a field holds as UTF-8 padded with zeros."""
+    return name.split(b'\0', 1)[0].decode(errors='replace')
 
 
 def _check_name(stream: str) -> None:

@@ -7,13 +7,14 @@ the same samples give the same segments, in whatever chunks and at whatever pace
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.core.vad import WINDOW, SpeechTrack
+from xlerobot_asr_opt.core.vad import WINDOW
 from xlerobot_asr_opt.records import SAMPLE_RATE
 
 __all__ = [
@@ -100,7 +101,7 @@ Event = Begin | Audio | Split | Pause | End | Click
 
 
 class Segmenter:
-    """Turns the samples of one stretch into events.
+    """Turns the judged windows of one stretch into events.
 
     Between a Begin and its End or Click lies the Audio from sample Begin.at on, without a hole;
     the last Audio may reach beyond End.at. Segments do not overlap, and none is longer than
@@ -108,47 +109,70 @@ class Segmenter:
     it is told once, before it is long enough to be the end.
     """
 
-    def __init__(self, cutting: Cutting, track: SpeechTrack) -> None:
+    def __init__(
+        self, cutting: Cutting, past: Callable[[int, int], npt.NDArray[np.int16]],
+    ) -> None:
+        """Begin a stretch.
+
+        Args:
+            cutting: how utterances are cut.
+            past: gives the samples of the stretch between two positions, as far back as the
+                pre-roll reaches.
+        """
         self._cutting = cutting
-        self._track = track
-        self._rest: npt.NDArray[np.int16] = np.zeros(0, np.int16)
-        self._recent: deque[npt.NDArray[np.int16]] = deque(maxlen=-(-cutting.pre_roll // WINDOW))
+        self._past = past
         self._position = 0
         self._free = 0
         self._utterance: _Utterance | None = None
-
-    @property
-    def position(self) -> int:
-        """Samples taken so far, those that still wait for a full window included."""
-        return self._position + self._rest.size
 
     @property
     def speaking(self) -> int:
         """Samples since the begin of the running utterance; 0: nobody speaks."""
         return self._position - self._utterance.begin if self._utterance else 0
 
-    def push(self, samples: npt.NDArray[np.int16]) -> list[Event]:
-        """Take the next int16[n]; return what they bring, in order."""
-        waiting = np.concatenate((self._rest, samples)) if self._rest.size else samples
-        whole = waiting.size - waiting.size % WINDOW
-        self._rest = waiting[whole:].copy()
-        return self._judge(waiting[:whole].reshape(-1, WINDOW)) if whole else []
+    def hear(
+        self, at: int, windows: npt.NDArray[np.int16], probabilities: Sequence[float],
+    ) -> list[Event]:
+        """Take the next windows; return what they bring, in order.
 
-    def finish(self) -> list[Event]:
-        """End the stretch: what has not made a whole window is judged with zeros behind it."""
-        rest, self._rest = self._rest, np.zeros(0, np.int16)
+        Args:
+            at: position of the first; only while nobody speaks may some before it be left out,
+                in which there was no speech.
+            windows: int16[n, WINDOW].
+            probabilities: n, of speech.
+        """
+        self._position = at
+        if self._utterance is None and max(probabilities) < self._cutting.threshold:
+            self._position += windows.size
+            return []
         events: list[Event] = []
-        if rest.size:
-            padded = np.pad(rest, (0, WINDOW - rest.size))
-            events = self._hear(rest, *self._track.probabilities(padded[None]))
-        if self._utterance is not None:
-            events.append(self._end(self._utterance))
+        run = 0
+        for index, probability in enumerate(probabilities):
+            brought = self._hear(windows[index], probability)
+            if len(brought) == 1 and index > run and type(brought[0]) is Audio:
+                # Windows in a row are one piece of audio.
+                events[-1] = Audio(windows[run:index + 1].reshape(-1))
+                continue
+            events += brought
+            run = index if brought and type(brought[-1]) is Audio else index + 1
         return events
 
-    def _judge(self, windows: npt.NDArray[np.int16]) -> list[Event]:
+    def finish(
+        self, at: int, rest: npt.NDArray[np.int16], probability: float,
+    ) -> list[Event]:
+        """End the stretch.
+
+        Args:
+            at: position of the rest.
+            rest: int16[n], what has not made a whole window; may be empty.
+            probability: of speech in it.
+        """
         events: list[Event] = []
-        for window, probability in zip(windows, self._track.probabilities(windows), strict=True):
-            events += self._hear(window, probability)
+        if rest.size:
+            self._position = at
+            events = self._hear(rest, probability)
+        if self._utterance is not None:
+            events.append(self._end(self._utterance))
         return events
 
     def _hear(self, window: npt.NDArray[np.int16], probability: float) -> list[Event]:
@@ -157,16 +181,15 @@ class Segmenter:
         if probability >= self._cutting.threshold:
             return self._begin(window)
         self._position += window.size
-        self._recent.append(window.copy())
         return []
 
     def _begin(self, window: npt.NDArray[np.int16]) -> list[Event]:
-        roll = min(self._cutting.pre_roll, WINDOW * len(self._recent),
-                   self._position - self._free, self._cutting.longest // 2)
-        before = [Audio(np.concatenate(self._recent)[-roll:])] if roll else []
-        self._utterance = _Utterance(self._position - roll, self._position, self._cutting.search)
-        return [Begin(self._position - roll), *before,
-                *self._take(self._utterance, window, speech=True)]
+        roll = min(self._cutting.pre_roll, self._position - self._free,
+                   self._cutting.longest // 2)
+        begin = self._position - roll
+        before = [Audio(self._past(begin, self._position))] if roll else []
+        self._utterance = _Utterance(begin, self._position, self._cutting.search)
+        return [Begin(begin), *before, *self._take(self._utterance, window, speech=True)]
 
     def _go_on(
         self, utterance: _Utterance, window: npt.NDArray[np.int16], probability: float,
@@ -193,7 +216,6 @@ class Segmenter:
         self, utterance: _Utterance, window: npt.NDArray[np.int16], *, speech: bool,
     ) -> list[Event]:
         self._position += window.size
-        self._recent.append(window.copy())
         if self._position - utterance.begin > self._cutting.unsplit:
             utterance.hear(window, self._position)
         utterance.quiet = not speech

@@ -12,33 +12,50 @@ import onnxruntime
 from xlerobot_asr_opt.core.audio import FULL_SCALE
 from xlerobot_asr_opt.errors import ModelError
 
-__all__ = ['WINDOW', 'SileroDetector', 'SpeechDetector', 'SpeechTrack']
+__all__ = ['CONTEXT', 'FRAME', 'WINDOW', 'SileroDetector', 'SpeechDetector', 'SpeechTracks']
 
 WINDOW = 512
 """Samples that are judged at a time: 32 ms."""
-
-_CONTEXT = 64
+CONTEXT = 64
 """Samples of the window before that silero-vad 5 and 6 want in front of each window."""
+FRAME = CONTEXT + WINDOW
 
-_STATE = (2, 1, 128)
+_MEMORY = (2, 128)
+
+Rows = npt.NDArray[np.int64]
 
 
-class SpeechTrack(Protocol):
-    """Judges the windows of one stream, in order; may remember the windows before."""
+class SpeechTracks(Protocol):
+    """Judges the windows of many streams, those of each in order; may remember what was before."""
 
-    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
-        """Return how sure it is, 0 to 1, that each of int16[n, WINDOW] is speech; n at least 1.
+    def begin(self, rows: Rows) -> None:
+        """Remember nothing of these rows, int64[n]."""
+        ...
 
-        The same windows give the same values, however many come at a time.
+    def probabilities(
+        self, rows: Rows, frames: npt.NDArray[np.int16],
+    ) -> npt.NDArray[np.float32]:
+        """Return how sure it is, 0 to 1, that windows are speech.
+
+        The same windows of a stream give the same values, however many come at a time, and
+        whichever other streams come with it.
+
+        Args:
+            rows: int64[streams] of the streams, each at most once.
+            frames: int16[windows, streams, FRAME]: the next windows of each, at least one, with
+                the CONTEXT samples before each.
+
+        Returns:
+            float32[windows, streams].
         """
         ...
 
 
 class SpeechDetector(Protocol):
-    """Gives each stream its own track. Tracks know nothing of each other."""
+    """Gives memories for any number of streams, which know nothing of each other."""
 
-    def track(self) -> SpeechTrack:
-        """Begin with a new stretch of audio, nothing remembered."""
+    def tracks(self, rows: int) -> SpeechTracks:
+        """Begin with nothing remembered."""
         ...
 
 
@@ -72,30 +89,32 @@ class SileroDetector:
                 f'voice activity model: {path} has the inputs {sorted(inputs)}, expected input '
                 f'and state; fetch it with `xlerobot-asr models fetch silero-vad`')
 
-    def track(self) -> SileroTrack:
-        """Begin with a new stretch of audio."""
-        return SileroTrack(self._session)
+    def tracks(self, rows: int) -> SileroTracks:
+        """Begin with nothing remembered of any row."""
+        return SileroTracks(self._session, rows)
 
 
-class SileroTrack:
-    """The memory that silero-vad has of one stream."""
+class SileroTracks:
+    """The memory that silero-vad has of some streams."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, rows: int) -> None:
         self._session = session
-        self._context: npt.NDArray[np.float32] = np.zeros(_CONTEXT, np.float32)
-        self._state = np.zeros(_STATE, np.float32)
+        self._memory = np.zeros((rows, *_MEMORY), np.float32)
 
-    def probabilities(self, windows: npt.NDArray[np.int16]) -> list[float]:
-        """Return the speech probability of each of int16[n, WINDOW], in one run of the graph."""
-        feed = np.empty((len(windows), 1, _CONTEXT + WINDOW), np.float32)
-        rows = feed[:, 0]
-        np.divide(windows, FULL_SCALE, out=rows[:, _CONTEXT:], dtype=np.float32)
-        rows[0, :_CONTEXT] = self._context
-        rows[1:, :_CONTEXT] = rows[:-1, WINDOW:]
-        self._context = rows[-1, WINDOW:]
-        found, self._state = self._session.run(None, {'input': feed, 'state': self._state})
-        values: list[float] = found[:, 0].tolist()
-        return values
+    def begin(self, rows: Rows) -> None:
+        """Remember nothing of these rows."""
+        self._memory[rows] = 0
+
+    def probabilities(
+        self, rows: Rows, frames: npt.NDArray[np.int16],
+    ) -> npt.NDArray[np.float32]:
+        """Return the probabilities float32[windows, streams], in one run of the graph."""
+        feed = np.divide(frames, FULL_SCALE, dtype=np.float32)
+        state = np.ascontiguousarray(self._memory[rows].swapaxes(0, 1))
+        found: npt.NDArray[np.float32]
+        found, state = self._session.run(None, {'input': feed, 'state': state})
+        self._memory[rows] = state.swapaxes(0, 1)
+        return found
 
 
 def _onnx_errors() -> tuple[type[Exception], ...]:

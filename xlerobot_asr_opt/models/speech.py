@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from xlerobot_asr_opt.core.audio import Resampler
 from xlerobot_asr_opt.core.segmenter import Begin, Cutting, End, Segmenter, Split
-from xlerobot_asr_opt.core.vad import SileroDetector
+from xlerobot_asr_opt.core.vad import CONTEXT, FRAME, WINDOW, SileroDetector
 from xlerobot_asr_opt.models.layout import asset_path
 from xlerobot_asr_opt.records import SAMPLE_RATE
 from xlerobot_asr_opt.sources.file import AudioFile
@@ -113,14 +113,31 @@ def read(path: Path) -> Samples:
 def cut(samples: Samples) -> list[tuple[int, int]]:
     """Cut a recording as ingest does, at shorter pauses; return (begin, end) of each piece."""
     cutting = Cutting(hangover=round(PAUSE_S * SAMPLE_RATE), longest=int(LONGEST_S * SAMPLE_RATE))
-    segmenter = Segmenter(cutting, SileroDetector(asset_path('silero-vad')).track())
+    whole = samples.size - samples.size % WINDOW
+    windows = samples[:whole].reshape(-1, WINDOW)
+    probabilities = speech_probabilities(samples).tolist()
+    segmenter = Segmenter(cutting, lambda begin, end: samples[begin:end])
+    events = segmenter.hear(0, windows, probabilities[:len(windows)])
+    events += segmenter.finish(whole, samples[whole:], probabilities[-1])
     pieces, begin = [], 0
-    for event in segmenter.push(samples) + segmenter.finish():
+    for event in events:
         if isinstance(event, (Split, End)):
             pieces.append((begin, event.at))
         if isinstance(event, (Begin, Split)):
             begin = event.at
     return pieces
+
+
+def speech_probabilities(samples: Samples) -> npt.NDArray[np.float32]:
+    """Judge every window of a recording by silero-vad, float32[windows]; the last one is padded.
+
+    Raises:
+        ModelError: silero-vad is not fetched.
+    """
+    padded = np.pad(samples, (CONTEXT, -samples.size % WINDOW))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::WINDOW]
+    tracks = SileroDetector(asset_path('silero-vad')).tracks(1)
+    return tracks.probabilities(np.zeros(1, np.int64), frames[:, None])[:, 0]
 
 
 def words(text: str) -> list[str]:

@@ -84,7 +84,7 @@ class IngestNode(ManagedNode):
         ]
         if self.parameters.source == 'topic':
             self._topics = [
-                ChunkSubscription(self, topic, self._on_chunk, self._ingest.refuse)
+                ChunkSubscription(self, topic, self._on_chunks)
                 for topic in self.parameters.topics]
         self._player.open_configured(self.parameters)
         self._tickers = [
@@ -109,8 +109,8 @@ class IngestNode(ManagedNode):
             self._store.close()
         self._ingest = self._store = None
 
-    def _on_chunk(self, chunk: Chunk) -> None:
-        self._announce(self._ingest.accept(chunk))
+    def _on_chunks(self, chunks: np.ndarray) -> None:
+        self._announce(self._ingest.accept_all(chunks))
 
     def _on_grant(self, view: np.ndarray) -> None:
         self._sender.on_grant(conversions.read_grant(view))

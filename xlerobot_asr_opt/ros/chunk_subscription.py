@@ -10,10 +10,8 @@ from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 
 from xlerobot_asr_interfaces import msg
-from xlerobot_asr_opt.errors import AudioError
-from xlerobot_asr_opt.records import Chunk
-from xlerobot_asr_opt.ros import conversions, names
-from xlerobot_asr_opt.ros.loans import LoanedSubscription
+from xlerobot_asr_opt.ros import names
+from xlerobot_asr_opt.ros.batches import BatchSubscription
 
 __all__ = ['ChunkSubscription']
 
@@ -26,21 +24,18 @@ class ChunkSubscription:
     """
 
     def __init__(
-        self, node: Node, topic: str, accept: Callable[[Chunk], None],
-        refuse: Callable[[str, str], None],
+        self, node: Node, topic: str, accept: Callable[[np.ndarray], None],
     ) -> None:
         """Listen to topic.
 
         Args:
             node: the ingest node.
             topic: of AudioChunk.
-            accept: gets chunks whose samples are only valid until it returns.
-            refuse: gets the stream of a chunk that cannot be read, and why.
+            accept: gets records.CHUNK[n], valid until it returns.
         """
         self._node = node
         self._topic = topic
         self._accept = accept
-        self._refuse = refuse
         self._best_effort = False
         self._subscription = self._subscribe()
 
@@ -61,16 +56,8 @@ class ChunkSubscription:
         """Stop listening."""
         self._subscription.destroy()
 
-    def _subscribe(self) -> LoanedSubscription:
+    def _subscribe(self) -> BatchSubscription:
         qos = copy.copy(names.AUDIO_QOS)
         if self._best_effort:
             qos.reliability = ReliabilityPolicy.BEST_EFFORT
-        return LoanedSubscription(self._node, msg.AudioChunk, self._topic, self._on_chunk, qos)
-
-    def _on_chunk(self, view: np.ndarray) -> None:
-        try:
-            chunk = conversions.read_chunk(view)
-        except AudioError as error:
-            self._refuse(conversions.read_text(view['stream']), str(error))
-        else:
-            self._accept(chunk)
+        return BatchSubscription(self._node, msg.AudioChunk, self._topic, self._accept, qos)

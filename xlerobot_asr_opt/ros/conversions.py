@@ -15,7 +15,6 @@ from builtin_interfaces.msg import Time
 
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.breaker import State
-from xlerobot_asr_opt.errors import AudioError
 from xlerobot_asr_opt.records import (
     Acknowledgement,
     Chunk,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 
 __all__ = [
-    'nanoseconds', 'read_acknowledgement', 'read_chunk', 'read_grant', 'read_recognition',
+    'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_recognition',
     'read_status', 'read_text', 'read_ticket', 'read_transcript', 'read_worker',
     'recognition_message', 'states_message', 'time_message', 'transcript_message',
     'write_acknowledgement', 'write_chunk', 'write_grant', 'write_scheduler', 'write_status',
@@ -93,23 +92,6 @@ def time_message(time_ns: int) -> Time:
     """Return nanoseconds as a message."""
     sec, nanosec = divmod(time_ns, NANOSECONDS)
     return Time(sec=sec, nanosec=nanosec)
-
-
-def read_chunk(view: View) -> Chunk:
-    """Return an AudioChunk; its samples are a view of the message: copy to keep.
-
-    Raises:
-        AudioError: it says that it is longer than it can be.
-    """
-    length = int(view['length'])
-    if length > msg.AudioChunk.CAPACITY:
-        raise AudioError(
-            f'chunk {view["sequence"]} refused: got a length of {length}, expected at most '
-            f'{msg.AudioChunk.CAPACITY} samples')
-    return Chunk(
-        stream=read_text(view['stream']), sequence=int(view['sequence']),
-        stamp_ns=read_time(view['stamp']), rate=int(view['rate']),
-        channels=int(view['channels']), samples=view['samples'][:length])
 
 
 def write_chunk(view: View, chunk: Chunk) -> None:

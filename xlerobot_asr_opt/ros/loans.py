@@ -39,7 +39,7 @@ from xlerobot_asr_opt.ros.plain import dtype_of
 from xlerobot_asr_opt.ros.pools import SharedPools
 from xlerobot_asr_opt.ros.profile import shares_data
 
-__all__ = ['LoanedPublisher', 'LoanedSubscription']
+__all__ = ['LoanedPublisher', 'LoanedSubscription', 'TakenByUs']
 
 # Messages taken in one wake-up of the executor: a flood on one topic must not starve the others.
 _BURST = 16
@@ -249,7 +249,7 @@ class LoanedSubscription:
         else:
             self._subscription = node.create_subscription(
                 message_type, topic, callback, _readers_qos(node, topic, qos),
-                callback_group=_TakenByUs(),
+                callback_group=TakenByUs(),
             )
             objection = _objection() or self._ask_middleware()
             self.loaned = not objection
@@ -277,10 +277,11 @@ class LoanedSubscription:
         self._node.destroy_subscription(self._subscription)
 
 
-class _TakenByUs(ReentrantCallbackGroup):
+class TakenByUs(ReentrantCallbackGroup):
     """Keeps the executor from taking from a subscription itself; its QoS events it may handle."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Say no to the subscription alone."""
         return not isinstance(entity, Subscription)
 
 

@@ -12,9 +12,12 @@ import ctypes
 import os
 from typing import Any
 
+import numpy as np
+
 from xlerobot_asr_opt.errors import TransportError
 
 __all__ = [
+    'Rows',
     'borrow',
     'disabled_by_environment',
     'give_back_borrowed',
@@ -25,6 +28,7 @@ __all__ = [
     'subscription_can_loan',
     'take',
     'take_loan',
+    'take_rows',
     'type_support',
 ]
 
@@ -54,6 +58,17 @@ class _MessageInfo(ctypes.Structure):
     )
 
 
+class _MessageSequence(ctypes.Structure):
+    """rmw_message_sequence_t; rmw_message_info_sequence_t has the same fields."""
+
+    _fields_ = (
+        ('data', ctypes.c_void_p),
+        ('size', ctypes.c_size_t),
+        ('capacity', ctypes.c_size_t),
+        ('allocator', ctypes.c_void_p),
+    )
+
+
 def _function(library: ctypes.CDLL, name: str, result: Any, arguments: int) -> Any:
     function = getattr(library, name)
     function.restype = result
@@ -76,6 +91,7 @@ _publish = _function(_librcl, 'rcl_publish', _code, 3)
 _take_loan = _function(_librcl, 'rcl_take_loaned_message', _code, 4)
 _return_taken = _function(_librcl, 'rcl_return_loaned_message_from_subscription', _code, 2)
 _take = _function(_librcl, 'rcl_take', _code, 4)
+_take_sequence = _function(_librcl, 'rcl_take_sequence', _code, 5)
 
 _capsule_name = ctypes.pythonapi.PyCapsule_GetName
 _capsule_name.restype = ctypes.c_char_p
@@ -175,3 +191,41 @@ def take(subscription: int, message: int) -> bool:
         return False
     _require(code, 'take a message')
     return True
+
+
+class Rows:
+    """Memory for many plain messages, which one call fills.
+
+    Attributes:
+        array: structured array of shape (capacity,).
+    """
+
+    def __init__(self, dtype: np.dtype, capacity: int) -> None:
+        self.array = np.zeros(capacity, dtype)
+        begin, size = self.array.ctypes.data, dtype.itemsize
+        self._addresses = (ctypes.c_void_p * capacity)(
+            *range(begin, begin + capacity * size, size))
+        # One is not longer than this in any distribution: they lie closer than we count them.
+        self._infos = (_MessageInfo * capacity)()
+        self._messages = _sequence(self._addresses)
+        self._information = _sequence(self._infos)
+        self.arguments = (
+            capacity, ctypes.addressof(self._messages), ctypes.addressof(self._information))
+
+    @property
+    def taken(self) -> int:
+        """Messages that the last call has filled in."""
+        return int(self._messages.size)
+
+
+def _sequence(array: ctypes.Array[Any]) -> _MessageSequence:
+    return _MessageSequence(ctypes.addressof(array), 0, len(array), None)
+
+
+def take_rows(subscription: int, rows: Rows) -> np.ndarray:
+    """Copy the messages that have come into rows, as many as there are; return those filled."""
+    code = _take_sequence(subscription, *rows.arguments, None)
+    if code == _TAKE_FAILED:
+        return rows.array[:0]
+    _require(code, 'take messages')
+    return rows.array[:rows.taken]
