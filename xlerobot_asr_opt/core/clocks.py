@@ -77,20 +77,21 @@ class Clocks:
         length: Integers,
     ) -> Integers:
         """Take chunks that follow; return the ROS time of their first samples, int64[n] [ns]."""
-        records, last = self.records, self.records[rows]
-        due_ns = last['end_ns']
+        last = self.records[rows]
+        due_ns = last['end_ns'].copy()
         pull_ns = np.trunc(_error(last, stamp_ns) / SMOOTHING).astype(np.int64)
         time_ns: Integers = np.maximum(due_ns + pull_ns, last['begin_ns'])
         place = last['taken'] % REMEMBERED
-        length_ns = length * NS // SAMPLE_RATE
-        records['taken'][rows] += 1
-        records['sequence'][rows] = records['sequences'][rows, place] = sequence
-        records['stamp_ns'][rows] = records['stamps_ns'][rows, place] = stamp_ns
-        records['length_ns'][rows] = length_ns
-        records['begin_ns'][rows] = time_ns
-        records['end_ns'][rows] = time_ns + length_ns
-        records['coasting'][rows] &= stamp_ns < due_ns - TOLERANCE_NS
-        records['misfits'][rows] = 0
+        each = np.arange(rows.size)
+        last['taken'] += 1
+        last['sequence'] = last['sequences'][each, place] = sequence
+        last['stamp_ns'] = last['stamps_ns'][each, place] = stamp_ns
+        last['length_ns'] = length * NS // SAMPLE_RATE
+        last['begin_ns'] = time_ns
+        last['end_ns'] = time_ns + last['length_ns']
+        last['coasting'] &= stamp_ns < due_ns - TOLERANCE_NS
+        last['misfits'] = 0
+        self.records[rows] = last
         return time_ns
 
 

@@ -23,9 +23,16 @@ _LEAST = 1.0
 """Mean square of int16 that no working microphone stays below."""
 _LOUD_ROOM = FULL_SCALE**2 * 1e-5
 """Mean square from which a room is so loud that every window passes: -50 dBFS."""
+_UNKNOWN = _LOUD_ROOM / (1.0 - _SMOOTHING) ** _SPAN
+"""How loud a room is taken to be at first: it has faded below a loud one after a span."""
+
+_SEEN, _SMOOTH, _LOWEST, _BEFORE = range(4)
+"""Of one row: windows heard; their smoothed mean square, its lowest value in the running span, and
+in the span before."""
 
 Integers = npt.NDArray[np.int64]
-Energies = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
 
 
 class EnergyGate:
@@ -39,40 +46,55 @@ class EnergyGate:
             margin_db: how much louder than the room a window must be [dB]; 0: every one passes.
         """
         self._ratio = 10.0 ** (margin_db / 10.0) if margin_db else 0.0
-        self._seen = np.zeros(rows, np.int64)
-        self._smooth = np.zeros(rows)
-        self._lowest = np.full(rows, np.inf)
-        self._before = np.full(rows, np.inf)
+        self._rooms = np.zeros((4, rows))
+        self.begin(np.arange(rows))
 
-    def begin(self, row: int) -> None:
-        """Forget the room of a row."""
-        self._seen[row] = 0
-        self._lowest[row] = self._before[row] = np.inf
+    def begin(self, rows: Integers | int) -> None:
+        """Forget the rooms of some rows."""
+        self._rooms[_SEEN, rows] = 0
+        self._rooms[_SMOOTH, rows] = _UNKNOWN
+        self._rooms[_LOWEST:, rows] = np.inf
 
-    def loud(self, rows: Integers, energies: Energies) -> npt.NDArray[np.bool_]:
-        """Judge the next window of each row.
+    def loud(self, rows: Integers, energies: Floats, counts: Integers) -> Booleans:
+        """Judge the next windows of each row.
 
         Args:
             rows: int64[n], each at most once.
-            energies: float64[n], mean square of each window without its mean.
+            energies: float64[n, most], mean square of each window without its mean.
+            counts: int64[n], windows of each row.
 
         Returns:
-            bool[n].
+            bool[n, most], False where a row has no window.
         """
-        seen, smooth = self._seen[rows], self._smooth[rows]
-        smooth = np.where(seen, smooth + _SMOOTHING * (energies - smooth), energies)
-        turn = (seen % _SPAN == 0) & (seen > 0)
-        before = np.where(turn, self._lowest[rows], self._before[rows])
-        lowest = np.where(turn, smooth, np.minimum(self._lowest[rows], smooth))
-        self._seen[rows] = seen + 1
-        self._smooth[rows], self._before[rows], self._lowest[rows] = smooth, before, lowest
-        room = np.maximum(np.minimum(before, lowest), _LEAST)
-        loud: npt.NDArray[np.bool_] = (
-            (energies >= self._ratio * room) | (seen < _SPAN) | (room >= _LOUD_ROOM))
+        # Rows with the most windows first: those that have a window of a step are the first ones.
+        order = np.argsort(-counts, kind='stable')
+        rooms = self._rooms[:, rows[order]]
+        sorted_energies = energies[order]
+        loud = np.zeros(energies.shape, np.bool_)
+        for step in range(int(counts[order[0]])):
+            some = np.count_nonzero(counts > step)
+            loud[order[:some], step] = self._hear(
+                rooms[:, :some], sorted_energies[:some, step])
+        self._rooms[:, rows[order]] = rooms
+        return loud
+
+    def _hear(self, rooms: Floats, energies: Floats) -> Booleans:
+        """Judge one window in each of the rooms float64[4, n], which learn of it."""
+        seen, smooth, lowest, before = rooms
+        turn = (seen > 0) & (seen % _SPAN == 0)
+        if turn.any():
+            before[turn] = lowest[turn]
+            lowest[turn] = np.inf
+        seen += 1
+        smooth += _SMOOTHING * (energies - smooth)
+        np.minimum(lowest, smooth, out=lowest)
+        quietest = np.minimum(lowest, before)
+        loud: Booleans = (quietest >= _LOUD_ROOM) | (
+            energies >= self._ratio * np.maximum(quietest, _LEAST))
         return loud
 
 
-def energies(windows: npt.NDArray[np.int16]) -> Energies:
+def energies(windows: npt.NDArray[np.int16]) -> Floats:
     """Return the mean square of int16[n, WINDOW] without their means, float64[n].
 
     Every sum is exact, so that a window has one energy whatever comes with it.
@@ -80,5 +102,5 @@ def energies(windows: npt.NDArray[np.int16]) -> Energies:
     wide = windows.astype(np.float64)
     squares = np.einsum('ij,ij->i', wide, wide)
     means = wide.sum(axis=1) / WINDOW
-    power: Energies = squares / WINDOW - means**2
+    power: Floats = squares / WINDOW - means**2
     return power

@@ -156,19 +156,18 @@ class Hearing:
 
     def _look(self, rows: Integers, first: Integers, last: Integers) -> _Look:
         """Hold the new windows against the room of their streams."""
-        loud = np.zeros((rows.size, _MOST), np.bool_)
-        stale = np.zeros_like(loud)
-        power = np.zeros(loud.shape)
-        there = np.arange(_MOST) < (last - first)[:, None]
-        which, steps = np.nonzero(there)
-        power[there] = energies(self._tapes.frames(rows[which], first[which] + steps)[:, CONTEXT:])
-        for step in range(int((last - first).max(initial=0))):
-            some = np.flatnonzero(there[:, step])
-            of, window = rows[some], first[some] + step
-            loud[some, step] = passes = self._gate.loud(of, power[some, step])
-            self._loud_at[of] = np.where(passes, window, self._loud_at[of])
-            stale[some, step] = window - self._loud_at[of] >= _HOLD
-        return _Look(rows, first, last, loud, stale)
+        counts = last - first
+        steps = np.arange(_MOST)
+        there = steps < counts[:, None]
+        windows = first[:, None] + steps
+        power = np.zeros(there.shape)
+        power[there] = energies(
+            self._tapes.frames(np.repeat(rows, counts), windows[there])[:, CONTEXT:])
+        loud = self._gate.loud(rows, power, counts)
+        loud_at = np.maximum.accumulate(
+            np.where(loud, windows, self._loud_at[rows][:, None]), axis=1)
+        self._loud_at[rows] = loud_at[:, -1]
+        return _Look(rows, first, last, loud, there & (windows - loud_at >= _HOLD))
 
     def _hear(self, look: _Look, concerned: list[int]) -> dict[int, list[Event]]:
         """Carry the windows of some streams on to their segmenters; return events by stream."""
@@ -221,7 +220,7 @@ class Hearing:
         index, first, last = np.array(parts).T
         rows = look.rows[index]
         numbers = first + np.arange(last[0] - first[0])[:, None]
-        frames = self._tapes.frames(np.broadcast_to(rows, numbers.shape), numbers)
+        frames = self._tapes.frames(rows, numbers)
         found = self._tracks.probabilities(rows, frames)
         values: list[list[float]] = found.T.tolist()
         return frames[..., CONTEXT:], values

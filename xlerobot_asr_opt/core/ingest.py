@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.core.clocks import NS
+from xlerobot_asr_opt.core.chunk_rows import chunk_of, chunk_row, name_of
 from xlerobot_asr_opt.core.complaints import Complaints
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request
@@ -20,7 +20,6 @@ from xlerobot_asr_opt.core.vad import SpeechDetector
 from xlerobot_asr_opt.errors import AudioError, ConfigurationError, StoreError
 from xlerobot_asr_opt.parameters import IngestParameters
 from xlerobot_asr_opt.records import (
-    CHUNK_CAPACITY,
     LONGEST_LANGUAGE,
     LONGEST_NAME,
     SAMPLE_RATE,
@@ -110,7 +109,14 @@ class Ingest:
         Whatever is wrong with it is counted in the stream's status and logged; nothing is raised.
         """
         stream = self._listener(chunk.stream)
-        return [] if stream is None else self._note(stream, stream.take, chunk)
+        if stream is None:
+            return []
+        one = chunk_row(chunk)
+        if one is not None:
+            row, first = np.array([stream.row]), np.zeros(1, np.int64)
+            if self._arrays.follows(row, one, first)[0]:
+                return self._follow(row, one, first)
+        return self._note(stream, stream.take, chunk)
 
     def accept_all(self, chunks: Chunks) -> list[Ticket]:
         """Hear CHUNK[n] of any streams, those of one stream in order; like accept() of each.
@@ -118,12 +124,12 @@ class Ingest:
         What can be done for all streams together is. The chunks need not outlive the call.
         """
         names = np.ascontiguousarray(chunks['stream']).view(f'S{LONGEST_NAME + 1}').ravel()
-        streams = [self._listening.get(name) or self._listener(_text(name))
+        streams = [self._listening.get(name) or self._listener(name_of(name))
                    for name in names.tolist()]
         rows = np.array([-1 if stream is None else stream.row for stream in streams])
         tickets: list[Ticket] = []
         for turn in _turns(rows):
-            follows = self._arrays.follows(rows[turn], chunks[turn])
+            follows = self._arrays.follows(rows, chunks, turn)
             tickets += self._follow(rows, chunks, turn[follows])
             for index in turn[~follows].tolist():
                 tickets += self._accept_one(streams[index], chunks[index])
@@ -135,7 +141,9 @@ class Ingest:
         """Hear those chunks that simply follow."""
         if not which.size:
             return []
-        followed = self._arrays.follow(rows[which], chunks[which], self._clock())
+        if which.size < rows.size:
+            rows, chunks = rows[which], chunks[which]
+        followed = self._arrays.follow(rows, chunks, self._clock())
         tickets: list[Ticket] = []
         for row, events in followed.events:
             stream = self._at_row[row]
@@ -147,18 +155,13 @@ class Ingest:
 
     def _accept_one(self, stream: Stream, chunk: Any) -> list[Ticket]:
         """Hear one CHUNK of a stream that must be judged on its own."""
-        length = int(chunk['length'])
-        if length > CHUNK_CAPACITY:
-            stream.refuse(
-                f'chunk {chunk["sequence"]} refused: got a length of {length}, expected at most '
-                f'{CHUNK_CAPACITY} samples')
+        try:
+            read = chunk_of(stream.source.stream, chunk)
+        except AudioError as error:
+            stream.refuse(str(error))
             self._tell(stream)
             return []
-        stamp = chunk['stamp']
-        return self._note(stream, stream.take, Chunk(
-            stream=stream.source.stream, sequence=int(chunk['sequence']),
-            stamp_ns=int(stamp['sec']) * NS + int(stamp['nanosec']), rate=int(chunk['rate']),
-            channels=int(chunk['channels']), samples=chunk['samples'][:length]))
+        return self._note(stream, stream.take, read)
 
     def _note(
         self, stream: Stream, hear: Callable[[T], list[Ticket]], heard: T,
@@ -315,17 +318,15 @@ class Ingest:
 
 def _turns(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
     """Give the places of the rows in turns, each row at most once in each, but for row -1."""
+    if rows.size == 1 or len(set(rows.tolist())) == rows.size:
+        yield np.flatnonzero(rows >= 0)
+        return
     places = np.flatnonzero(rows >= 0)
     order = places[np.argsort(rows[places], kind='stable')]
     begins = np.flatnonzero(np.diff(rows[order], prepend=-1))
     turns = np.arange(order.size) - np.repeat(begins, np.diff(begins, append=order.size))
     for turn in range(int(turns.max(initial=-1)) + 1):
         yield np.sort(order[turns == turn])
-
-
-def _text(name: bytes) -> str:
-    """Return the name that a field holds as UTF-8 padded with zeros."""
-    return name.split(b'\0', 1)[0].decode(errors='replace')
 
 
 def _check_name(stream: str) -> None:

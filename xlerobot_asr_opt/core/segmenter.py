@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -41,22 +42,22 @@ class Cutting:
     shortest: int = SAMPLE_RATE // 10
     longest: int = 28 * SAMPLE_RATE
 
-    @property
+    @cached_property
     def release(self) -> float:
         """Probability below which a window counts as silence."""
         return max(self.threshold - _HYSTERESIS, _LOWEST_RELEASE)
 
-    @property
+    @cached_property
     def tail(self) -> int:
         """Silence that is kept behind the last speech, out of the hangover."""
         return min(self.hangover, round(_TAIL_S * SAMPLE_RATE))
 
-    @property
+    @cached_property
     def search(self) -> int:
         """Length in front of a split in which the quietest point is looked for."""
         return min(round(_SEARCH_S * SAMPLE_RATE), self.longest // 2)
 
-    @property
+    @cached_property
     def unsplit(self) -> int:
         """Length up to which no sample can come to lie in the search of a split."""
         return self.longest - self.search - 3 * WINDOW
@@ -145,6 +146,9 @@ class Segmenter:
         if self._utterance is None and max(probabilities) < self._cutting.threshold:
             self._position += windows.size
             return []
+        if self._utterance is not None and self._simply_speaks(
+                self._utterance, windows, probabilities):
+            return self._take(self._utterance, windows.reshape(-1), speech=True)
         events: list[Event] = []
         run = 0
         for index, probability in enumerate(probabilities):
@@ -182,6 +186,15 @@ class Segmenter:
             return self._begin(window)
         self._position += window.size
         return []
+
+    def _simply_speaks(
+        self, utterance: _Utterance, windows: npt.NDArray[np.int16],
+        probabilities: Sequence[float],
+    ) -> bool:
+        """Tell whether all windows are speech that is far from being too long."""
+        end = self._position + windows.size
+        return (min(probabilities) >= self._cutting.threshold
+                and end - utterance.begin <= self._cutting.unsplit)
 
     def _begin(self, window: npt.NDArray[np.int16]) -> list[Event]:
         roll = min(self._cutting.pre_roll, self._position - self._free,

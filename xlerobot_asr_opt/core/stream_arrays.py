@@ -80,18 +80,25 @@ class StreamArrays:
         self.chunks[rows] += 1
         self.heard_at[rows] = self.received_at[rows] = now
 
-    def follows(self, rows: Integers, chunks: Chunks) -> npt.NDArray[np.bool_]:
+    def follows(
+        self, rows: Integers, chunks: Chunks, which: Integers,
+    ) -> npt.NDArray[np.bool_]:
         """Tell which chunks need nobody's judgement: valid, 16 kHz mono, the next of their stream.
 
         Args:
-            rows: int64[n] of their streams, each at most once.
+            rows: int64[n] of their streams.
             chunks: CHUNK[n].
+            which: int64[m], places of those that are asked for, no two of one stream.
+
+        Returns:
+            bool[m].
         """
-        follows: npt.NDArray[np.bool_] = (
-            self.running[rows] & (chunks['rate'] == SAMPLE_RATE) & (chunks['channels'] == 1)
-            & (chunks['length'] >= 1) & (chunks['length'] <= CHUNK_CAPACITY)
-            & (chunks['stamp']['sec'] >= 0)
-            & self.clocks.follow(rows, chunks['sequence'], _stamps_ns(chunks)))
+        length = chunks['length']
+        valid = ((chunks['rate'] == SAMPLE_RATE) & (chunks['channels'] == 1) & (length >= 1)
+                 & (length <= CHUNK_CAPACITY) & (chunks['stamp']['sec'] >= 0))[which]
+        rows = rows[which]
+        follows: npt.NDArray[np.bool_] = valid & self.running[rows] & self.clocks.follow(
+            rows, chunks['sequence'][which], _stamps_ns(chunks)[which])
         return follows
 
     def follow(self, rows: Integers, chunks: Chunks, now: float) -> Followed:

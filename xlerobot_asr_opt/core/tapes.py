@@ -66,11 +66,12 @@ class Tapes:
             self._edges[begin - CONTEXT] = self._edges[begin - CONTEXT + self._ring]
 
     def frames(self, rows: Integers, windows: Integers) -> Samples:
-        """Return windows with the CONTEXT samples before them, int16[..., FRAME], a copy.
+        """Return windows with the CONTEXT samples before them, int16[..., streams, FRAME], a copy.
 
         Args:
-            rows: int64[...].
-            windows: int64[...], their numbers in the stretch; what was not written yet is noise.
+            rows: int64[streams].
+            windows: int64[..., streams], their numbers in the stretch; what was not written yet
+                is noise.
         """
         frames: Samples = self._frames[rows * self._row + windows * WINDOW % self._ring]
         return frames
