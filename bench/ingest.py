@@ -2,13 +2,13 @@
 
     python bench/ingest.py [--streams 1 10 100 300 1000] [--seconds 10] [--node] [--json FILE]
 
-Every stream is a person who speaks 20 % of the time: utterances of 2 to 6 s, cut out of a recording
-at its pauses, and the recording's own room between them. Cost: processor time of the core for
-chunks of 100 ms of 16 kHz mono, taken in batches as the node takes them (5 ms), tickets released
-at once; the first seconds, in which the gate learns the rooms, are left out. --node: processor
-time of the ingest node as a process, with the middleware, for chunks that another process
-publishes in real time. --one-by-one: each chunk on its own and no gate figures, which the package
-before batches could do, too:
+Every stream is a person who speaks 20 % of the time: utterances of 2 to 6 s, cut out of a
+recording at its pauses, and the recording's own room between them. Cost: processor time of the
+core for chunks of 100 ms of 16 kHz mono, taken in batches as the node takes them (5 ms), tickets
+released at once; the first seconds, in which the gate learns the rooms, are left out. --node:
+processor time of the ingest node as a process, with the middleware, for chunks that another
+process publishes in real time. --one-by-one: each chunk on its own and no gate figures, which the
+package before batches could do, too:
 
     git worktree add ../before b1179c7
     PYTHONPATH=../before:$PYTHONPATH python bench/ingest.py --one-by-one
@@ -23,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import ingest_node
 import numpy as np
 import report
 
@@ -67,7 +68,9 @@ def main():
     if not args.one_by_one:
         figures += gate_figures(programmes)
     if args.node:
-        nodes = {count: node_cost(programmes, count, args.seconds) for count in args.streams}
+        nodes = {count: ingest_node.cost(
+            lambda tick, count=count: chunks_of(programmes, count, tick), WARM_S, args.seconds)
+            for count in args.streams}
         figures += cost_figures('node', {count: cost for count, (cost, _) in nodes.items()})
         figures += [
             {'name': f'chunks lost of {count} streams', 'value': lost, 'unit': '', 'goal': 0}
@@ -146,7 +149,7 @@ def make_room(rng, quiet, length):
 
 
 def chunks_of(programmes, count, tick):
-    """Return messages[count]: one chunk of every stream; each is at another place of a programme."""
+    """Return messages[count]: one chunk of every stream, each at a place of its own."""
     pieces = programmes.reshape(PROGRAMMES, -1, CHUNK_CAPACITY)
     streams = np.arange(count)
     chunks = np.zeros(count, dtype_of(AudioChunk))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -245,14 +245,20 @@ class Ingest:
         """Return the speech for which the store has room [s]."""
         return self._store.room_samples / SAMPLE_RATE
 
-    def statuses(self) -> list[StreamStatus]:
-        """Return the state of every stream, the newest ended ones included."""
-        return [self._status(name) for name in self._streams]
+    @property
+    def names(self) -> list[str]:
+        """The names of all streams, those of the newest ended ones included."""
+        return list(self._streams)
+
+    def statuses(self, names: Iterable[str] | None = None) -> list[StreamStatus]:
+        """Return the state of the streams of these names that are known, or of all."""
+        asked = self._streams if names is None else names
+        return [self._status(name) for name in asked if name in self._streams]
 
     def changed(self) -> list[StreamStatus]:
         """Return the states that have changed since this was asked last."""
         changed, self._changed = self._changed, set()
-        return [self._status(name) for name in sorted(changed) if name in self._streams]
+        return self.statuses(sorted(changed))
 
     def _open(self, source: Source) -> Stream:
         _check_name(source.stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable
@@ -46,6 +47,7 @@ class IngestNode(ManagedNode):
         self._store: SegmentStore | None = None
         self._scheduler = 0
         self._tellings = 0
+        self._untold: list[str] = []
         self._tickets = LoanedPublisher(self, msg.SpeechTicket, names.TICKETS, names.CONTROL_QOS)
         self._statuses = LoanedPublisher(self, msg.StreamStatus, names.STREAMS, names.STREAMS_QOS)
         self._sender: SegmentSender | None = None
@@ -140,11 +142,15 @@ class IngestNode(ManagedNode):
         self._announce(self._ingest.tick())
         self._sender.on_tick()
         self._publish_statuses(self._ingest.changed())
+        # A thousand states at once would keep the chunks waiting.
+        share = math.ceil(len(self._ingest.names) * TICK_PERIOD_S / STATUS_PERIOD_S)
+        some, self._untold = self._untold[:share], self._untold[share:]
+        self._publish_statuses(self._ingest.statuses(some))
 
     def _on_second(self) -> None:
         for topic in self._topics:
             topic.on_tick()
-        self._publish_statuses(self._ingest.statuses())
+        self._untold = self._ingest.names
 
     def _push(
         self, stream: str, language: str, chunks: Iterable[Chunk],
