@@ -14,6 +14,7 @@ _HOMES = {
     'BPUMemoryPool': 'core.memory_pool',
     'ModelQuantizer': 'models.quantizer',
     'OptimizedBPUInferenceEngine': 'engine',
+    'PredictiveMemoryManager': 'memory',
     'QuantizationResult': 'models.quantization',
 }
 """Public name to the module that it lives in."""

@@ -24,6 +24,7 @@ __all__ = [
     'ManagerParameters',
     'Parameter',
     'SchedulerParameters',
+    'check_settable',
     'from_mapping',
     'parameter',
     'table',
@@ -41,6 +42,7 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    settable: bool = False,
 ) -> Any:
     """Declare one parameter as a dataclass field.
 
@@ -51,9 +53,13 @@ def parameter(
         low: lowest value allowed, or None.
         high: highest value allowed, or None.
         choices: the strings allowed; empty for any.
+        settable: while the node runs; its description says so.
     """
+    if settable:
+        description += ' May be set while the node runs.'
     metadata = {
         'description': description, 'unit': unit, 'low': low, 'high': high, 'choices': choices,
+        'settable': settable,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -69,6 +75,7 @@ class Parameter:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    settable: bool
 
     @property
     def bounds(self) -> str:
@@ -147,7 +154,8 @@ class IngestParameters:
         64, 'Room for segments that are not acknowledged yet.', unit='MiB', low=4, high=4096)
     store_directory: str = parameter(
         '', 'Where the segment store lies; empty: the state directory of the user.')
-    streams: int = parameter(64, 'Most streams at a time.', low=1, high=10000)
+    streams: int = parameter(
+        64, 'Most streams at a time; 0: no new one is heard.', low=0, high=10000, settable=True)
     silence_warning: float = parameter(
         10.0, 'A microphone that is digitally silent for this long is reported.',
         unit='s', low=1.0, high=3600.0)
@@ -234,7 +242,8 @@ class InferenceParameters:
     threads: int = parameter(
         1, 'Threads of the model; 0: one for each core.', low=0, high=64)
     capacity: int = parameter(
-        2, 'Segments that the worker holds at once, the running one included.', low=1, high=3)
+        2, 'Segments that the worker holds at once, the running one included.', low=1, high=3,
+        settable=True)
     language: str = parameter(
         '', 'Language of multilingual models, as in ISO 639-1, yue for Cantonese; empty: detected '
         'from the speech.')
@@ -287,6 +296,48 @@ class ManagerParameters:
         unit='s', low=0.0, high=600.0)
     restarts: int = parameter(
         5, 'Restarts of one node within ten minutes before it is given up.', low=0, high=1000)
+    memory_period: float = parameter(
+        2.0, 'Time between two readings of the memory of the nodes; stretched where they would '
+        'cost more than 1 % of a core. 0: memory is not watched.', unit='s', low=0.0, high=600.0)
+    memory_window: float = parameter(
+        300.0, 'Readings that the trend of a node is told from; half of it has to pass first.',
+        unit='s', low=5.0, high=86400.0)
+    memory_horizon: float = parameter(
+        1800.0, 'How far memory is foretold. A leak that meets the limit within this time has '
+        'memory released, in half of it work made smaller, in a quarter new streams refused, in '
+        'an eighth the node restarted.', unit='s', low=1.0, high=604800.0)
+    memory_limit: float = parameter(
+        0.0, "Most memory of the graph's processes together (PSS); 0: what memory_share allows.",
+        unit='MB', low=0.0, high=1e7)
+    memory_share: float = parameter(
+        0.9, "Share of the machine's memory, and of the limit of its control group, that may be "
+        'used, by whomever.', low=0.05, high=1.0)
+    leak_slope: float = parameter(
+        1.0, 'A node leaks when the lower end of the interval of its slope is above this.',
+        unit='MB/min', low=0.0, high=1e5)
+    memory_release: float = parameter(
+        0.75, 'Used share of the limit at which every node is asked to release memory.',
+        low=0.0, high=1.0)
+    memory_shrink: float = parameter(
+        0.82, 'Used share of the limit at which workers hold one segment at a time.',
+        low=0.0, high=1.0)
+    memory_refuse: float = parameter(
+        0.88, 'Used share of the limit at which new streams are refused.', low=0.0, high=1.0)
+    memory_restart: float = parameter(
+        0.94, 'Used share of the limit at which the node that leaks fastest is restarted.',
+        low=0.0, high=1.0)
+    memory_hysteresis: float = parameter(
+        0.05, 'How far the used share has to fall below one of these four, before its measure is '
+        'lifted.', low=0.0, high=0.5)
+    memory_stalled: float = parameter(
+        0.2, 'Share of the time in which tasks wait for memory, at which work is made smaller.',
+        low=0.01, high=1.0)
+    memory_settle: float = parameter(
+        10.0, 'Time that a measure is given to show its effect, before the next one.',
+        unit='s', low=0.1, high=600.0)
+    memory_interval: float = parameter(
+        300.0, 'Time after which memory is released again, or a node restarted again.',
+        unit='s', low=0.1, high=86400.0)
 
 
 NODES: dict[str, type] = {
@@ -330,3 +381,21 @@ def from_mapping(parameters: type[T], values: Mapping[str, Any], where: str = ''
         except ConfigurationError as error:
             raise ConfigurationError(f'{prefix}{error}') from None
     return parameters(**checked)
+
+
+def check_settable(parameters: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check values that are set while a node runs, and leave out what is not this package's.
+
+    Args:
+        parameters: a class of NODES.
+        values: name to value.
+
+    Raises:
+        ConfigurationError: another type, out of bounds, or read-only.
+    """
+    known = {item.name: item for item in table(parameters)}
+    checked = {name: known[name].check(value) for name, value in values.items() if name in known}
+    for name in checked:
+        if not known[name].settable:
+            raise ConfigurationError(f'{name}: is read when the node starts; start it anew')
+    return checked

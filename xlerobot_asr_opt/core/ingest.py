@@ -64,6 +64,7 @@ class Ingest:
         """
         _check_language(parameters.language)
         self._parameters = parameters
+        self._most = parameters.streams
         self._store = store
         self._detector = detector
         self._clock = clock
@@ -78,6 +79,10 @@ class Ingest:
         self._pausing: set[str] = set()
         self._complaints = _Complaints(clock)
         self._looked_at = clock()
+
+    def allow(self, streams: int) -> None:
+        """Hear at most so many streams from now on; those that are open go on."""
+        self._most = streams
 
     def open(self, stream: str, *, duration_s: float = 0.0, language: str = '') -> str:
         """Begin a stream that its caller will finish.
@@ -226,7 +231,7 @@ class Ingest:
 
     def _make_room(self) -> None:
         """Forget the streams that ended first, as far as there are too many."""
-        surplus = len(self._streams) + 1 - self._parameters.streams
+        surplus = len(self._streams) + 1 - self._most
         over = [name for name, stream in self._streams.items() if stream.ended]
         if surplus > len(over):
             raise AudioError(

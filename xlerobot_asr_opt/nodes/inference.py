@@ -78,6 +78,10 @@ class InferenceNode(ManagedNode):
             self._segments = None
         self._engine.close()
 
+    def reconfigure(self) -> None:
+        """Tell the credit that is offered from now on."""
+        self._publish_status()
+
     def working_s(self) -> float:
         """Return how long the running segment has taken so far [s]; 0: idle."""
         return self._engine.working_s()

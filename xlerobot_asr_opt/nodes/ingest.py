@@ -109,6 +109,11 @@ class IngestNode(ManagedNode):
             self._store.close()
         self._ingest = self._store = None
 
+    def reconfigure(self) -> None:
+        """Hear as many streams as allowed from now on; those that are open go on."""
+        if self._ingest is not None:
+            self._ingest.allow(self.parameters.streams)
+
     def _on_chunk(self, chunk: Chunk) -> None:
         self._announce(self._ingest.accept(chunk))
 

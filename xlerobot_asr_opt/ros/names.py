@@ -14,9 +14,9 @@ from rclpy.qos import (
 __all__ = [
     'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_STATISTICS',
     'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'FORCE_BACKEND', 'GRANTS', 'HEARTBEATS',
-    'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'OPEN_STREAM', 'RECOGNITIONS',
-    'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS',
-    'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
+    'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY', 'OPEN_STREAM',
+    'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
+    'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
 
 AUDIO = 'audio'
@@ -39,6 +39,8 @@ STREAMS = 'streams'
 """StreamStatus, ingest to people."""
 HEARTBEATS = 'heartbeats'
 """Heartbeat, every managed node to the manager."""
+MEMORY = 'memory'
+"""MemoryReport, manager to people."""
 TRANSCRIPT = 'transcript'
 """Transcript, scheduler to everybody."""
 TEXT = 'text'

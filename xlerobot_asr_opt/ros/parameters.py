@@ -33,10 +33,11 @@ KINDS = {
 
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
-    """Describe one parameter as ``ros2 param describe`` shows it; all are read-only."""
+    """Describe one parameter as ``ros2 param describe`` shows it."""
     unit = f' [{parameter.unit}]' if parameter.unit else ''
     described = ParameterDescriptor(
-        name=parameter.name, type=KINDS[type(parameter.default)], read_only=True,
+        name=parameter.name, type=KINDS[type(parameter.default)],
+        read_only=not parameter.settable,
         description=f'{parameter.description}{unit}', additional_constraints=parameter.bounds)
     if parameter.low is None or parameter.high is None:
         return described
