@@ -5,7 +5,6 @@ import re
 import time
 
 import pytest
-
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
