@@ -1,6 +1,6 @@
 """Whether the memory of any node grows while the graph is at work.
 
-    python bench/soak.py [--minutes 30] [--streams 4] [--speed 1] [--json FILE] [--picture FILE.svg]
+    python bench/soak.py [--minutes 30] [--streams 4] [--speed 1] [--json FILE] [--picture FILE]
 
 A graph of its own, with the default model, hears a person's recording on several streams at once,
 again and again, --speed times as fast as it was spoken; each round is a little quieter than the
@@ -123,15 +123,17 @@ class Soak:
         """Speak and read for so long."""
         self._spin_until(lambda: self._publisher.matched, time.monotonic() + 10.0)
         begin = due = read_at = time.monotonic()
+        begin_ns = time.time_ns()
         for sequence in itertools.count():
             due += CHUNK_S / self._speed
             self._spin_until(lambda: False, due)
             if due - begin > seconds:
                 break
+            stamp_ns = begin_ns + round(1e9 * CHUNK_S) * sequence
             for stream, speech in self._streams:
                 with self._publisher.loan() as view:
                     write_chunk(view, Chunk(
-                        stream, sequence, time.time_ns(), SAMPLE_RATE, 1, next(speech)))
+                        stream, sequence, stamp_ns, SAMPLE_RATE, 1, next(speech)))
             self.audio_s += CHUNK_S * len(self._streams)
             if due >= read_at:
                 read_at += READ_S

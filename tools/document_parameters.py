@@ -27,9 +27,9 @@ PAGE_HEAD = """\
 Every node checks its parameters when it starts, and `xlerobot-asr up` and `ros2 launch` check all
 of them before the first node starts: an unknown name, another type or a value out of bounds ends
 with a message that names the file, the parameter and its bounds. Parameters are read-only while a
-node runs, but for those whose meaning says otherwise. Values come from, the later winning: the
-defaults below, the file that `config` names (like [config/asr.yaml](../config/asr.yaml)), the
-arguments of the graph, and single `node.parameter=value` in the argument `parameters`.
+node runs. Values come from, the later winning: the defaults below, the file that `config` names
+(like [config/asr.yaml](../config/asr.yaml)), the arguments of the graph, and single
+`node.parameter=value` in the argument `parameters`.
 
 This page is written by `tools/document_parameters.py` from `parameters.py` and `processes.py` in
 `xlerobot_asr_opt`.

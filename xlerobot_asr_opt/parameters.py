@@ -24,7 +24,6 @@ __all__ = [
     'ManagerParameters',
     'Parameter',
     'SchedulerParameters',
-    'check_settable',
     'from_mapping',
     'parameter',
     'table',
@@ -42,7 +41,6 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
-    settable: bool = False,
 ) -> Any:
     """Declare one parameter as a dataclass field.
 
@@ -53,13 +51,9 @@ def parameter(
         low: lowest value allowed, or None.
         high: highest value allowed, or None.
         choices: the strings allowed; empty for any.
-        settable: while the node runs; its description says so.
     """
-    if settable:
-        description += ' May be set while the node runs.'
     metadata = {
         'description': description, 'unit': unit, 'low': low, 'high': high, 'choices': choices,
-        'settable': settable,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -75,7 +69,6 @@ class Parameter:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
-    settable: bool
 
     @property
     def bounds(self) -> str:
@@ -154,8 +147,7 @@ class IngestParameters:
         64, 'Room for segments that are not acknowledged yet.', unit='MiB', low=4, high=4096)
     store_directory: str = parameter(
         '', 'Where the segment store lies; empty: the state directory of the user.')
-    streams: int = parameter(
-        64, 'Most streams at a time; 0: no new one is heard.', low=0, high=10000, settable=True)
+    streams: int = parameter(64, 'Most streams at a time.', low=1, high=10000)
     silence_warning: float = parameter(
         10.0, 'A microphone that is digitally silent for this long is reported.',
         unit='s', low=1.0, high=3600.0)
@@ -242,8 +234,7 @@ class InferenceParameters:
     threads: int = parameter(
         1, 'Threads of the model; 0: one for each core.', low=0, high=64)
     capacity: int = parameter(
-        2, 'Segments that the worker holds at once, the running one included.', low=1, high=3,
-        settable=True)
+        2, 'Segments that the worker holds at once, the running one included.', low=1, high=3)
     language: str = parameter(
         '', 'Language of multilingual models, as in ISO 639-1, yue for Cantonese; empty: detected '
         'from the speech.')
@@ -381,21 +372,3 @@ def from_mapping(parameters: type[T], values: Mapping[str, Any], where: str = ''
         except ConfigurationError as error:
             raise ConfigurationError(f'{prefix}{error}') from None
     return parameters(**checked)
-
-
-def check_settable(parameters: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check values that are set while a node runs, and leave out what is not this package's.
-
-    Args:
-        parameters: a class of NODES.
-        values: name to value.
-
-    Raises:
-        ConfigurationError: another type, out of bounds, or read-only.
-    """
-    known = {item.name: item for item in table(parameters)}
-    checked = {name: known[name].check(value) for name, value in values.items() if name in known}
-    for name in checked:
-        if not known[name].settable:
-            raise ConfigurationError(f'{name}: is read when the node starts; start it anew')
-    return checked

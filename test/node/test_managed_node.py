@@ -1,17 +1,14 @@
 """What all managed nodes have: heartbeats, and transitions that say what failed."""
 
 import os
-import re
 import time
 
 import pytest
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.errors import ConfigurationError
-from xlerobot_asr_opt.parameters import CacheParameters, IngestParameters
+from xlerobot_asr_opt.parameters import CacheParameters
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_text
 from xlerobot_asr_opt.ros.managed import (
@@ -92,35 +89,3 @@ def test_any_other_error_ends_the_process_with_its_traceback(world, capfd):
     said = capfd.readouterr().err
     assert 'Traceback' in said
     assert 'ZeroDivisionError: in the midst of it' in said
-
-
-class Tuned(ManagedNode):
-    """Writes down how many streams it was told to hear."""
-
-    def __init__(self):
-        super().__init__('tuned', IngestParameters)
-        self.told = []
-
-    def reconfigure(self):
-        self.told.append(self.parameters.streams)
-
-
-@pytest.mark.parametrize(('name', 'value', 'reason'), [
-    ('streams', 3, ''),
-    ('streams', -1, 'expected range'),
-    ('streams', 'many', 'type'),
-    ('hangover', 0.3, 'read-only'),
-])
-def test_what_is_settable_is_set_while_the_node_runs_and_nothing_else(
-        open_world, name, value, reason):
-    world = open_world()
-    world.start(Tuned)
-    before = getattr(world.node.parameters, name)
-    answer = world.call(
-        SetParameters, 'tuned/set_parameters',
-        parameters=[Parameter(name, value=value).to_parameter_msg()]).results[0]
-    assert answer.successful == (not reason)
-    assert getattr(world.node.parameters, name) == (before if reason else value)
-    assert world.node.told == ([] if reason else [value])
-    if reason:
-        assert re.search(f'{name}|{reason}', answer.reason), answer.reason

@@ -86,14 +86,15 @@ def test_a_leaking_node_is_found_released_and_restarted_alone(graph, reports):
     assert 100 < leak.slope_low <= leak.slope <= leak.slope_high
     assert leak.time_to_limit > 0
     assert leak.forecast > leak.uss
-    assert verdict(heard[-1], 'cache').verdict != ProcessMemory.VERDICT_GROWING
+    assert not verdict(heard[-1], 'cache').slope_low > MANAGER['leak_slope']
 
     def restarted(heard):
         return any(step.rung == MemoryReport.RUNG_RESTART for step in heard[-1].steps)
     steps = list(reports(restarted)[-1].steps)
     taken = [step for step in steps if step.taken]
-    assert [step.rung for step in taken][:4] == [1, 2, 3, 4]
-    release, restart = taken[0], taken[3]
+    # An early look may see too steep a slope, and have memory released once more later.
+    assert list(dict.fromkeys(step.rung for step in taken)) == [1, 2, 3, 4]
+    release, restart = taken[0], taken[-1]
     assert release.before - release.after > 15_000_000
     assert restart.node == 'leaking'
     assert restart.before - restart.after > 80_000_000

@@ -45,7 +45,11 @@ _log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Turns chunks into tickets, and keeps the speech behind each ticket until acknowledged."""
+    """Turns chunks into tickets, and keeps the speech behind each ticket until acknowledged.
+
+    Attributes:
+        refusing: why no stream is opened at present; empty: they are. Those that are open go on.
+    """
 
     def __init__(
         self, parameters: IngestParameters, store: SegmentStore, detector: SpeechDetector,
@@ -64,7 +68,6 @@ class Ingest:
         """
         _check_language(parameters.language)
         self._parameters = parameters
-        self._most = parameters.streams
         self._store = store
         self._detector = detector
         self._clock = clock
@@ -79,10 +82,7 @@ class Ingest:
         self._pausing: set[str] = set()
         self._complaints = _Complaints(clock)
         self._looked_at = clock()
-
-    def allow(self, streams: int) -> None:
-        """Hear at most so many streams from now on; those that are open go on."""
-        self._most = streams
+        self.refusing = ''
 
     def open(self, stream: str, *, duration_s: float = 0.0, language: str = '') -> str:
         """Begin a stream that its caller will finish.
@@ -209,6 +209,8 @@ class Ingest:
 
     def _open(self, source: Source) -> Stream:
         _check_name(source.stream)
+        if self.refusing:
+            raise AudioError(f'stream {source.stream} is not opened: {self.refusing}')
         self._streams.pop(source.stream, None)
         self._make_room()
         stream = Stream(
@@ -231,7 +233,7 @@ class Ingest:
 
     def _make_room(self) -> None:
         """Forget the streams that ended first, as far as there are too many."""
-        surplus = len(self._streams) + 1 - self._most
+        surplus = len(self._streams) + 1 - self._parameters.streams
         over = [name for name, stream in self._streams.items() if stream.ended]
         if surplus > len(over):
             raise AudioError(

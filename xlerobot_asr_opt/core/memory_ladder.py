@@ -4,7 +4,7 @@
     RELEASE   every node drops what it can make again, collects garbage and trims its heap; again
        |      after every interval, as long as it is called for
     SHRINK    workers hold one segment at a time
-    REFUSE    no new stream is heard; those that are open go on
+    REFUSE    no new stream is opened; those that are open go on
     RESTART   the node that leaks most is restarted alone; not entered where none leaks
 
 A rung is called for when so much of the ceiling is used, or when a leak is about to meet it, or,

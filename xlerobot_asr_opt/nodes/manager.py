@@ -66,8 +66,7 @@ class Manager(Node):
         self._timer = steady_timer(self, BUSY_S, self._turn)
         if parameters.memory_period:
             self._memory = MemoryWatch(
-                self, parameters, {name: _executable(name) for name in parameters.nodes},
-                processes=self._processes, restart=self._supervisor.restart,
+                self, parameters, processes=self._processes, restart=self._supervisor.restart,
                 is_active=self._supervisor.is_active)
         if parameters.autostart:
             self._supervisor.command(State.ACTIVE)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 import traceback
 from collections.abc import Callable
 
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
 
 from xlerobot_asr_interfaces.msg import Heartbeat
 from xlerobot_asr_interfaces.srv import ReleaseMemory
 from xlerobot_asr_opt.core.lifecycle import State
-from xlerobot_asr_opt.errors import AsrError, ConfigurationError
-from xlerobot_asr_opt.parameters import check_settable
+from xlerobot_asr_opt.errors import AsrError
 from xlerobot_asr_opt.process_memory import own_uss, trim_heap
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.loans import LoanedPublisher
@@ -52,7 +48,6 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         undeclared(self, parameters)
         self.parameters = declare(self, parameters)
-        self.add_on_set_parameters_callback(self._set_parameters)
         self.incarnation = time.time_ns()
         self.state = State.UNCONFIGURED
         self._turns = 0
@@ -76,9 +71,6 @@ class ManagedNode(LifecycleNode):
 
     def release(self) -> None:
         """Drop what can be made again, before the heap is trimmed."""
-
-    def reconfigure(self) -> None:
-        """Heed self.parameters, of which something was set while the node runs."""
 
     @property
     def is_active(self) -> bool:
@@ -155,14 +147,3 @@ class ManagedNode(LifecycleNode):
         trim_heap()
         response.after = own_uss()
         return response
-
-    def _set_parameters(self, given: list[Parameter]) -> SetParametersResult:
-        """Take new values; rclpy has refused those that are read-only."""
-        try:
-            values = check_settable(
-                type(self.parameters), {each.name: each.value for each in given})
-        except ConfigurationError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self.parameters = dataclasses.replace(self.parameters, **values)
-        self.reconfigure()
-        return SetParametersResult(successful=True)

@@ -49,14 +49,13 @@ class MemoryWatch:
     Args:
         node: the manager.
         parameters: its own.
-        executables: program of each managed node, by name.
         processes: returns the pids of the nodes on this host.
         restart: has a node restarted alone, with a reason; returns whether that will be done.
         is_active: tells whether a node is active.
     """
 
     def __init__(
-        self, node: Node, parameters: ManagerParameters, executables: Mapping[str, str], *,
+        self, node: Node, parameters: ManagerParameters, *,
         processes: Callable[[], Mapping[str, int]], restart: Callable[[str, str], bool],
         is_active: Callable[[str], bool],
     ) -> None:
@@ -67,7 +66,7 @@ class MemoryWatch:
         self._memory = PredictiveMemoryManager(
             parameters, processes=processes, reader=self._reader)
         self._actor = MemoryActor(
-            node, executables, processes=processes, uss=self._uss, restart=restart,
+            node, parameters.nodes, processes=processes, uss=self._uss, restart=restart,
             is_active=is_active, done=self._done)
         self._publisher = node.create_publisher(
             msg.MemoryReport, names.MEMORY, names.LATCHED_QOS)

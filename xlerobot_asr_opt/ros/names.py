@@ -40,7 +40,7 @@ STREAMS = 'streams'
 HEARTBEATS = 'heartbeats'
 """Heartbeat, every managed node to the manager."""
 MEMORY = 'memory'
-"""MemoryReport, manager to people."""
+"""MemoryReport, manager to workers, ingest and people."""
 TRANSCRIPT = 'transcript'
 """Transcript, scheduler to everybody."""
 TEXT = 'text'

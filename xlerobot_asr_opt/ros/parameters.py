@@ -33,11 +33,10 @@ KINDS = {
 
 
 def descriptor(parameter: Parameter) -> ParameterDescriptor:
-    """Describe one parameter as ``ros2 param describe`` shows it."""
+    """Describe one parameter as ``ros2 param describe`` shows it; all are read-only."""
     unit = f' [{parameter.unit}]' if parameter.unit else ''
     described = ParameterDescriptor(
-        name=parameter.name, type=KINDS[type(parameter.default)],
-        read_only=not parameter.settable,
+        name=parameter.name, type=KINDS[type(parameter.default)], read_only=True,
         description=f'{parameter.description}{unit}', additional_constraints=parameter.bounds)
     if parameter.low is None or parameter.high is None:
         return described
