@@ -6,7 +6,7 @@ A graph of its own, with the default model, hears a person's recording on severa
 again and again, --speed times as fast as it was spoken; each round is a little quieter than the
 one before, so that no cache answers. The unique and proportional set size of every node are read
 every 2 s. After the first fifth of the time, which fills caches and heaps, the slope of each node
-is told with its interval of 99 %, as the manager tells it (core/memory_trend.py). Goals, for each
+is told with its interval, as the manager tells it (core/memory_trend.py). Goals, for each
 node: the interval includes 0, or lies below it, and less than 5 MB are gained in 30 minutes.
 """
 

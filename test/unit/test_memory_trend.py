@@ -155,7 +155,7 @@ def test_the_bench_holds_in_short(tmp_path):
          '--json', path], check=True, capture_output=True)
     figures = {one['name']: one for one in json.loads(path.read_text())['figures']}
     judged = [one for one in figures.values() if 'goal' in one]
-    assert len(judged) == 6
+    assert len(judged) == 11
     assert all(one['held'] for one in judged)
     # The rules that it replaces fail at what it is for.
     assert figures['clean, two samples: worst error']['value'] > 0.2

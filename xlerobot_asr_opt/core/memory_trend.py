@@ -27,10 +27,13 @@ import numpy.typing as npt
 
 from xlerobot_asr_opt.errors import MeasurementError
 
-__all__ = ['Forecast', 'MemoryTrend', 'Trend', 'Verdict', 'theil_sen']
+__all__ = ['CONFIDENCE', 'Forecast', 'MemoryTrend', 'Trend', 'Verdict', 'theil_sen']
 
 Floats = npt.NDArray[np.float64]
 
+CONFIDENCE = 0.999
+"""Of the interval, nominally: where neighbours are alike, fewer of the intervals hold the true slope,
+since a short window does not tell in full how much alike they are."""
 FEWEST = 12
 """Samples below which nothing is said."""
 SHORTEST = 0.5
@@ -111,7 +114,7 @@ class MemoryTrend:
         most: samples kept; those that come more often than window / most are left out, evenly.
     """
 
-    def __init__(self, window: float, confidence: float = 0.99, most: int = 150) -> None:
+    def __init__(self, window: float, confidence: float = CONFIDENCE, most: int = 150) -> None:
         self._window = window
         self._spacing = window / most
         self._z = NormalDist().inv_cdf(0.5 + confidence / 2)
@@ -211,7 +214,7 @@ def _inflation(residuals: Floats) -> float:
     some = slice(0, int(gone[0]) if gone.size else count - 1)
     weights = (count - lags) * (count - lags - 1.0) * (count - lags - 2.0)
     share = float((weights * correlation)[some].sum()) / (count * (count - 1.0) * (count - 2.0))
-    return max(1.0, 1.0 + 2.0 * share * count)
+    return max(1.0, 1.0 + 2.0 * share)
 
 
 def _stretches(values: Floats) -> npt.NDArray[np.intp]:
