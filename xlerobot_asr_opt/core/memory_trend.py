@@ -32,8 +32,8 @@ __all__ = ['CONFIDENCE', 'Forecast', 'MemoryTrend', 'Trend', 'Verdict', 'theil_s
 Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.999
-"""Of the interval, nominally: where neighbours are alike, fewer of the intervals hold the true slope,
-since a short window does not tell in full how much alike they are."""
+"""Of the interval, nominally: where neighbours are alike, fewer intervals hold the true slope, as a
+short window does not tell in full how much alike they are."""
 FEWEST = 12
 """Samples below which nothing is said."""
 SHORTEST = 0.5
@@ -192,7 +192,7 @@ def theil_sen(
     return slope, float(low), float(high), float(levels[-1]), int(stretches[-1])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return the indices of all pairs of so many samples."""
     first, second = np.triu_indices(count, 1)
