@@ -32,8 +32,8 @@ __all__ = ['CONFIDENCE', 'Forecast', 'MemoryTrend', 'Trend', 'Verdict', 'theil_s
 Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.999
-"""Of the interval, nominally: where neighbours are alike, fewer intervals hold the true slope, as a
-short window does not tell in full how much alike they are."""
+"""Of the interval, nominally: where neighbours are alike, fewer intervals hold the true slope, as
+a short window does not tell in full how much alike they are."""
 FEWEST = 12
 """Samples below which nothing is said."""
 SHORTEST = 0.5
