@@ -11,7 +11,7 @@ from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 PERIOD_S = 0.05
-LEAK_BYTES = 400_000
+LEAK_BYTES = 500_000
 CACHED_BYTES = 20_000_000
 
 

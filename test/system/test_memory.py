@@ -20,7 +20,7 @@ MANAGER = {
     'memory_settle': 0.5, 'memory_horizon': 40.0, 'memory_limit': 290.0, 'memory_interval': 30.0,
     'leak_slope': 60.0,
 }
-"""A leak of 480 MB/min fills what is left within half a minute."""
+"""A leak of 600 MB/min fills what is left within a quarter of a minute."""
 
 
 def child(name, command, directory, parameters):

@@ -96,6 +96,15 @@ def test_old_samples_leave_and_frequent_ones_are_thinned():
     assert len(window._samples) <= 51
 
 
+def test_rare_samples_make_the_window_longer_and_not_blind():
+    window = MemoryTrend(10.0)
+    for second in range(0, 100, 2):
+        window.add(second, 1e8 + second * MB)
+    trend = window.trend()
+    assert (trend.verdict, trend.span) == (Verdict.GROWING, 22.0)
+    assert trend.slope == pytest.approx(MB)
+
+
 def test_a_wider_confidence_gives_a_wider_interval():
     narrow, wide = (trend_of(noisy(6), confidence=each) for each in (0.8, 0.999))
     assert wide.low < narrow.low < narrow.high < wide.high

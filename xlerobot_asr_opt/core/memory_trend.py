@@ -144,7 +144,8 @@ class MemoryTrend:
         # A tenth early is in time: timers waver.
         if time_s - last >= 0.9 * self._spacing:
             self._samples.append((time_s, size))
-            while time_s - self._samples[0][0] > self._window:
+            # Where samples are rare the window is longer, rather than blind.
+            while len(self._samples) > FEWEST and time_s - self._samples[0][0] > self._window:
                 self._samples.popleft()
 
     def trend(self) -> Trend:
