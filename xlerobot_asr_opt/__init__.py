@@ -16,6 +16,7 @@ _HOMES = {
     'MultiLevelCacheSystem': 'cache_system',
     'OptimizedBPUInferenceEngine': 'engine',
     'PerformanceIntegrator': 'core.performance',
+    'PredictiveMemoryManager': 'memory',
     'QuantizationResult': 'models.quantization',
 }
 """Public name to the module that it lives in."""

@@ -5,6 +5,8 @@
     |   `-- SourceError (OSError)      a file, device or bag that cannot be opened or breaks off
     |-- ConfigurationError (ValueError)  a parameter, argument or YAML that is not valid
     |-- ModelError (ValueError)        a model that is missing, damaged or of another kind
+    |-- MeasurementError (ValueError)  a figure that was not measured: NaN, or time that goes back
+    |-- MemoryBudgetError (MemoryError)  a model or a stream that would not fit into the memory
     |-- MemoryPoolError (ValueError)   a request that a memory pool cannot understand
     |   |-- OverSizeError                more than the arena, or the allocation, has
     |   |-- PoolFullError (MemoryError)  no free block has room for it now
@@ -34,6 +36,8 @@ __all__ = [
     'DoubleFreeError',
     'ForeignAddressError',
     'GarbageError',
+    'MeasurementError',
+    'MemoryBudgetError',
     'MemoryPoolError',
     'ModelError',
     'NoAnswerError',
@@ -68,6 +72,14 @@ class ConfigurationError(AsrError, ValueError):
 
 class ModelError(AsrError, ValueError):
     """A model that is missing, damaged, cut short or of another kind."""
+
+
+class MeasurementError(AsrError, ValueError):
+    """A figure that cannot have been measured: NaN, infinite, or of a time that goes back."""
+
+
+class MemoryBudgetError(AsrError, MemoryError):
+    """A model or a stream that would not fit into the memory that is left."""
 
 
 class MemoryPoolError(AsrError, ValueError):

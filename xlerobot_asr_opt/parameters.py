@@ -290,6 +290,48 @@ class ManagerParameters:
         unit='s', low=0.0, high=600.0)
     restarts: int = parameter(
         5, 'Restarts of one node within ten minutes before it is given up.', low=0, high=1000)
+    memory_period: float = parameter(
+        2.0, 'Time between two readings of the memory of the nodes; stretched where they would '
+        'cost more than 1 % of a core. 0: memory is not watched.', unit='s', low=0.0, high=600.0)
+    memory_window: float = parameter(
+        300.0, 'Readings that the trend of a node is told from; half of it has to pass first.',
+        unit='s', low=5.0, high=86400.0)
+    memory_horizon: float = parameter(
+        1800.0, 'How far memory is foretold. A leak that meets the limit within this time has '
+        'memory released, in half of it work made smaller, in a quarter new streams refused, in '
+        'an eighth the node restarted.', unit='s', low=1.0, high=604800.0)
+    memory_limit: float = parameter(
+        0.0, "Most memory of the graph's processes together (PSS); 0: what memory_share allows.",
+        unit='MB', low=0.0, high=1e7)
+    memory_share: float = parameter(
+        0.9, "Share of the machine's memory, and of the limit of its control group, that may be "
+        'used, by whomever.', low=0.05, high=1.0)
+    leak_slope: float = parameter(
+        1.0, 'A node leaks when the lower end of the interval of its slope is above this.',
+        unit='MB/min', low=0.0, high=1e5)
+    memory_release: float = parameter(
+        0.75, 'Used share of the limit at which every node is asked to release memory.',
+        low=0.0, high=1.0)
+    memory_shrink: float = parameter(
+        0.82, 'Used share of the limit at which workers hold one segment at a time.',
+        low=0.0, high=1.0)
+    memory_refuse: float = parameter(
+        0.88, 'Used share of the limit at which new streams are refused.', low=0.0, high=1.0)
+    memory_restart: float = parameter(
+        0.94, 'Used share of the limit at which the node that leaks fastest is restarted.',
+        low=0.0, high=1.0)
+    memory_hysteresis: float = parameter(
+        0.05, 'How far the used share has to fall below one of these four, before its measure is '
+        'lifted.', low=0.0, high=0.5)
+    memory_stalled: float = parameter(
+        0.2, 'Share of the time in which tasks wait for memory, at which work is made smaller.',
+        low=0.01, high=1.0)
+    memory_settle: float = parameter(
+        10.0, 'Time that a measure is given to show its effect, before the next one.',
+        unit='s', low=0.1, high=600.0)
+    memory_interval: float = parameter(
+        300.0, 'Time after which memory is released again, or a node restarted again.',
+        unit='s', low=0.1, high=86400.0)
 
 
 NODES: dict[str, type] = {

@@ -1,15 +1,16 @@
 """The manager's services over nodes that live in the test's own process."""
 
 import contextlib
+import os
 
 import pytest
 
-from xlerobot_asr_interfaces import srv
+from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.lifecycle import State
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.nodes.manager import Manager
 from xlerobot_asr_opt.parameters import CacheParameters
-from xlerobot_asr_opt.ros import names
+from xlerobot_asr_opt.ros import memory_watch, names
 from xlerobot_asr_opt.ros.managed import ManagedNode
 
 DOMAIN = 47
@@ -192,3 +193,38 @@ def test_a_later_command_ends_the_earlier_one(begin):
     assert answer.success
     graph.world.spin_until(first.done, 'the answer to the first')
     assert (first.result().success, first.result().message) == (False, 'a later command came')
+
+
+def reports(graph):
+    heard = []
+    graph.world.player.create_subscription(
+        msg.MemoryReport, names.MEMORY, heard.append, names.LATCHED_QOS)
+    return heard
+
+
+def test_memory_is_told_of_what_runs_on_this_host(begin):
+    graph = begin(memory_period=0.01)
+    heard = reports(graph)
+    graph.world.spin_until(lambda: heard, 'a report')
+    own, = heard[0].processes
+    assert (own.node, own.pid) == ('manager', os.getpid())
+    assert 0 < own.uss <= own.pss <= own.rss <= heard[0].total
+    assert own.verdict == msg.ProcessMemory.VERDICT_TOO_SHORT
+    assert heard[0].rung == msg.MemoryReport.RUNG_NORMAL
+    assert 0 < heard[0].used < heard[0].limit
+    assert not heard[0].steps
+
+
+def test_readings_come_less_often_where_they_cost_too_much(begin, monkeypatch):
+    monkeypatch.setattr(memory_watch, 'COST_SHARE', 1e-6)
+    graph = begin(memory_period=0.01)
+    heard = reports(graph)
+    graph.world.spin_until(lambda: heard, 'a report')
+    assert graph.manager._memory._timer.timer_period_ns > 1e9
+
+
+def test_memory_is_left_alone_where_it_is_not_to_be_watched(begin):
+    graph = begin(memory_period=0.0)
+    assert not any(name.endswith('/memory')
+                   for name, _ in graph.manager.get_publisher_names_and_types_by_node(
+                       'manager', graph.manager.get_namespace()))

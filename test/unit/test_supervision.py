@@ -1265,3 +1265,35 @@ class Watch:
                 earlier = NODES[:NODES.index(change.node)]
                 assert (self._active | self._given_up).issuperset(earlier)
         world.changes.clear()
+
+
+class TestARestartOnRequest:
+    def test_one_node_makes_way_for_another_process_and_that_is_no_failure(self):
+        world = World.up()
+        before = world[MIDDLE].pid
+        assert world.supervisor.restart(MIDDLE, 'it leaks')
+        world.until(lambda: world.processes[MIDDLE] is None)
+        assert world.signals == [(MIDDLE, before, signal.SIGTERM)]
+        world.until(lambda: world.supervisor.is_active(MIDDLE))
+        assert world[MIDDLE].pid != before
+        assert [name for name, _ in world.steps] == [MIDDLE] * 2
+        assert world.said('is restarted alone: it leaks') == 1
+        assert not world.said('attempt')
+        world.wait(5.0)
+        assert len(world.kills) == 1
+
+    def test_one_that_does_not_heed_it_is_killed(self):
+        world = World.up()
+        world.hang(MIDDLE, stubborn=True)
+        before = world[MIDDLE].pid
+        world.supervisor.restart(MIDDLE, 'it leaks')
+        world.until(lambda: world.processes[MIDDLE] is None)
+        assert [number for _, pid, number in world.signals if pid == before] == [
+            signal.SIGTERM, signal.SIGKILL]
+
+    def test_one_that_restarts_already_or_was_not_heard_is_left_alone(self):
+        world = World.up()
+        assert world.supervisor.restart(MIDDLE, 'it leaks')
+        world.turn()
+        assert not world.supervisor.restart(MIDDLE, 'it leaks')
+        assert not World(absent=(MIDDLE,)).supervisor.restart(MIDDLE, 'it leaks')

@@ -44,7 +44,11 @@ T = TypeVar('T')
 
 
 class Ingest:
-    """Turns chunks into tickets, and keeps the speech behind each ticket until acknowledged."""
+    """Turns chunks into tickets, and keeps the speech behind each ticket until acknowledged.
+
+    Attributes:
+        refusing: why no stream is opened at present; empty: they are. Those that are open go on.
+    """
 
     def __init__(
         self, parameters: IngestParameters, store: SegmentStore, detector: SpeechDetector,
@@ -81,6 +85,7 @@ class Ingest:
         self._pausing: set[str] = set()
         self._complaints = Complaints(clock)
         self._looked_at = clock()
+        self.refusing = ''
 
     def open(self, stream: str, *, duration_s: float = 0.0, language: str = '') -> str:
         """Begin a stream that its caller will finish.
@@ -262,6 +267,8 @@ class Ingest:
 
     def _open(self, source: Source) -> Stream:
         _check_name(source.stream)
+        if self.refusing:
+            raise AudioError(f'stream {source.stream} is not opened: {self.refusing}')
         self._forget(source.stream)
         self._make_room()
         stream = Stream(source, self._arrays, self._free.pop(), self._store, self._clock)

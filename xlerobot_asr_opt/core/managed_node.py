@@ -88,6 +88,7 @@ class ManagedNode:
         moved: when its progress counter was other than before.
         past: processes that it had before, and when each of them was known to be over.
         excused: the end of its process was foreseen, and is no failure.
+        unwanted: its process is to make way for another, although it works.
         was_active: since the order of activation was kept last.
     """
 
@@ -107,6 +108,7 @@ class ManagedNode:
     past: dict[int, float] = field(default_factory=dict)
     failures: deque[float] = field(default_factory=deque)
     excused: bool = False
+    unwanted: bool = False
     retry: float = 0.0
     reason: str = ''
     was_active: bool = False
@@ -144,6 +146,7 @@ class ManagedNode:
         if self.incarnation is not None:
             self.past[self.incarnation] = now
         self.incarnation, self.pid, self.state = None, 0, State.UNKNOWN
+        self.unwanted = False
 
     def forgive(self, gap: float) -> None:
         """Leave out of account a time in which nothing could be observed."""

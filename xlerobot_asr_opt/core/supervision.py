@@ -117,6 +117,23 @@ class Supervisor:
             if node.phase is Phase.GIVEN_UP:
                 node.enter(Phase.UNKNOWN, now)
 
+    def restart(self, name: str, reason: str) -> bool:
+        """Have one node's process end, so that its launcher starts another; it is no failure.
+
+        Returns:
+            Whether it will be done: nobody can end a process that was not heard.
+        """
+        node = self._nodes[name]
+        if not node.pid or not node.counts or node.phase is Phase.ENDING:
+            return False
+        node.unwanted = True
+        self._report(logging.WARNING, f'{name} is restarted alone: {reason}')
+        return True
+
+    def is_active(self, name: str) -> bool:
+        """Whether a node rests in ACTIVE."""
+        return self._nodes[name].at(State.ACTIVE)
+
     def outcome(self) -> Outcome | None:
         """How the newest command ended; None while it is under way."""
         now = self._clock()
@@ -214,6 +231,8 @@ class Supervisor:
                 yield Kill(node.name, node.pid, signal.SIGKILL)
                 node.state = State.UNKNOWN
                 node.enter(Phase.UNKNOWN, now)
+        elif node.unwanted:
+            yield self._end(node, signal.SIGTERM, now)
         elif reason := self._hangs(node, now):
             yield self._end(node, signal.SIGABRT, now)
             self._fail(node, reason)

@@ -33,7 +33,7 @@ FORCED = {
 class InferenceNode(ManagedNode):
     """Takes segments/, answers on speech/recognitions, tells on workers what it can take.
 
-    Tells on backends what makes the texts; serves force_backend.
+    Tells on backends what makes the texts; serves force_backend. Heeds memory.
     """
 
     def __init__(self) -> None:
@@ -48,6 +48,9 @@ class InferenceNode(ManagedNode):
             msg.BackendStates, names.BACKENDS, names.LATCHED_QOS)
         self._told: msg.BackendStates | None = None
         self._segments: LoanedSubscription | None = None
+        self._capacity = self.parameters.capacity
+        self.create_subscription(
+            msg.MemoryReport, names.MEMORY, self._on_memory, names.LATCHED_QOS)
         self.create_service(srv.ForceBackend, names.FORCE_BACKEND, self._force_backend)
         steady_timer(self, STATUS_PERIOD_S, self._publish_status)
 
@@ -81,6 +84,14 @@ class InferenceNode(ManagedNode):
     def working_s(self) -> float:
         """Return how long the running segment has taken so far [s]; 0: idle."""
         return self._engine.working_s()
+
+    def _on_memory(self, report: msg.MemoryReport) -> None:
+        """Hold no segment beside the running one, while memory is short."""
+        short = report.rung >= msg.MemoryReport.RUNG_SHRINK
+        capacity = 1 if short else self.parameters.capacity
+        if capacity != self._capacity:
+            self._capacity = capacity
+            self._publish_status()
 
     def _on_segment(self, view: np.ndarray) -> None:
         """Make features of the samples; the loan goes back when this returns."""
@@ -123,7 +134,7 @@ class InferenceNode(ManagedNode):
         status = WorkerStatus(
             worker=self.get_name(), incarnation=self.incarnation,
             active=self.is_active if active is None else active,
-            capacity=self.parameters.capacity, longest=backend.longest,
+            capacity=self._capacity, longest=backend.longest,
             recogniser=backend.digest)
         with self._statuses.loan() as view:
             conversions.write_worker(view, status)

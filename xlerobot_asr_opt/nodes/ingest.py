@@ -36,7 +36,7 @@ class IngestNode(ManagedNode):
     """Carries audio into core/ingest, and what that announces out.
 
     in:     audio topics, files, the microphone; speech/grants, speech/acknowledgements, workers,
-            scheduler/status
+            scheduler/status, memory
     out:    speech/tickets, WORKER/segments, streams
     serves: ingest/open_stream, ingest/transcribe
     """
@@ -44,6 +44,9 @@ class IngestNode(ManagedNode):
     def __init__(self) -> None:
         super().__init__('ingest', IngestParameters)
         self._ingest: Ingest | None = None
+        self._refusing = ''
+        self.create_subscription(
+            msg.MemoryReport, names.MEMORY, self._on_memory, names.LATCHED_QOS)
         self._store: SegmentStore | None = None
         self._scheduler = 0
         self._tellings = 0
@@ -65,6 +68,7 @@ class IngestNode(ManagedNode):
             directory / f'{name}.store', self.parameters.store_size << 20)
         detector = SileroDetector(asset_path('silero-vad'))
         self._ingest = Ingest(self.parameters, self._store, detector, clock=time.monotonic)
+        self._ingest.refusing = self._refusing
 
     def activate(self) -> None:
         """Listen, and announce what an earlier life has left in the store."""
@@ -110,6 +114,16 @@ class IngestNode(ManagedNode):
         if self._store is not None:
             self._store.close()
         self._ingest = self._store = None
+
+    def _on_memory(self, report: msg.MemoryReport) -> None:
+        """Open no stream while memory is short."""
+        self._refusing = ''
+        if report.rung >= msg.MemoryReport.RUNG_REFUSE:
+            self._refusing = (
+                f'memory is short, {report.used / 1e6:.0f} of {report.limit / 1e6:.0f} MB of '
+                f'{report.ceiling} are used')
+        if self._ingest is not None:
+            self._ingest.refusing = self._refusing
 
     def _on_chunks(self, chunks: np.ndarray) -> None:
         self._announce(self._ingest.accept_all(chunks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from functools import partial
@@ -20,6 +21,7 @@ from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_text
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
+from xlerobot_asr_opt.ros.memory_watch import MemoryWatch
 from xlerobot_asr_opt.ros.parameters import declare, undeclared
 from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.timers import steady_timer
@@ -44,7 +46,10 @@ logger = logging.getLogger(__name__)
 
 
 class Manager(Node):
-    """Hears heartbeats, serves manage_nodes and is_active, calls the nodes' lifecycle services."""
+    """Hears heartbeats, serves manage_nodes and is_active, calls the nodes' lifecycle services.
+
+    Watches the nodes' memory, and tells of it on memory.
+    """
 
     def __init__(self) -> None:
         super().__init__('manager')
@@ -59,6 +64,10 @@ class Manager(Node):
         self.create_service(srv.ManageNodes, '~/manage_nodes', self._manage_nodes)
         self.create_service(srv.IsActive, '~/is_active', self._is_active)
         self._timer = steady_timer(self, BUSY_S, self._turn)
+        if parameters.memory_period:
+            self._memory = MemoryWatch(
+                self, parameters, processes=self._processes, restart=self._supervisor.restart,
+                is_active=self._supervisor.is_active)
         if parameters.autostart:
             self._supervisor.command(State.ACTIVE)
 
@@ -129,6 +138,12 @@ class Manager(Node):
     def _changed(self, name: str, transition: Transition, success: bool) -> None:
         self._supervisor.changed(name, transition, success=success)
         self._turn()
+
+    def _processes(self) -> dict[str, int]:
+        """Processes on this host, this one included, by node."""
+        heard = self._supervisor.pids
+        return {'manager': os.getpid(),
+                **{name: pid for name, pid in self._local.items() if heard.get(name) == pid}}
 
     def _dead(self) -> set[str]:
         """Nodes whose process was seen on this host, and has ended."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import time
 import traceback
 from collections.abc import Callable
 
-import psutil
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from xlerobot_asr_interfaces.msg import Heartbeat
 from xlerobot_asr_interfaces.srv import ReleaseMemory
 from xlerobot_asr_opt.core.lifecycle import State
 from xlerobot_asr_opt.errors import AsrError
+from xlerobot_asr_opt.process_memory import own_uss, trim_heap
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.loans import LoanedPublisher
 from xlerobot_asr_opt.ros.parameters import declare, undeclared
@@ -144,13 +142,8 @@ class ManagedNode(LifecycleNode):
     def _release_memory(
         self, request: ReleaseMemory.Request, response: ReleaseMemory.Response,
     ) -> ReleaseMemory.Response:
-        process = psutil.Process()
-        response.before = process.memory_full_info().uss
+        response.before = own_uss()
         self.release()
-        gc.collect()
-        # glibc keeps freed memory until it is asked; another C library has no such call.
-        trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-        if trim is not None:
-            trim(0)
-        response.after = process.memory_full_info().uss
+        trim_heap()
+        response.after = own_uss()
         return response

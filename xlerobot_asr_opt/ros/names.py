@@ -14,7 +14,8 @@ from rclpy.qos import (
 __all__ = [
     'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_PATTERNS',
     'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'FORCE_BACKEND', 'GRANTS',
-    'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'OPEN_STREAM',
+    'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY',
+    'OPEN_STREAM',
     'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
     'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
@@ -39,6 +40,8 @@ STREAMS = 'streams'
 """StreamStatus, ingest to people."""
 HEARTBEATS = 'heartbeats'
 """Heartbeat, every managed node to the manager."""
+MEMORY = 'memory'
+"""MemoryReport, manager to workers, ingest and people."""
 TRANSCRIPT = 'transcript'
 """Transcript, scheduler to everybody."""
 TEXT = 'text'

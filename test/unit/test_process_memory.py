@@ -1,0 +1,213 @@
+"""What is read of this process, and of a machine that is made of files; and what manages it."""
+
+import gc
+import os
+
+import psutil
+import pytest
+
+from xlerobot_asr_opt import PredictiveMemoryManager
+from xlerobot_asr_opt.core.memory_budget import ProcessMemory, SystemMemory
+from xlerobot_asr_opt.core.memory_ladder import Rung
+from xlerobot_asr_opt.errors import MemoryBudgetError
+from xlerobot_asr_opt.parameters import ManagerParameters
+from xlerobot_asr_opt.process_memory import MemoryReader, own_uss, trim_heap
+
+MB = 10**6
+GIB = 2**30
+
+
+class Machine:
+    """A tree like / that says what a test wants."""
+
+    def __init__(self, root):
+        self.root = root
+        self.reader = MemoryReader(root)
+        self.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemFree: 1 kB\n'
+                                   'MemAvailable: 6291456 kB\nHugePages_Total:       0\n')
+
+    def write(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def group(self, version, path, limit, used, droppable=0):
+        mount, names = {
+            1: ('memory', ('limit_in_bytes', 'usage_in_bytes', 'total_inactive_file')),
+            2: ('', ('max', 'current', 'inactive_file'))}[version]
+        folder = '/'.join(filter(None, ('sys/fs/cgroup', mount, path)))
+        self.write(f'{folder}/memory.{names[0]}', f'{limit}\n')
+        self.write(f'{folder}/memory.{names[1]}', f'{used}\n')
+        self.write(f'{folder}/memory.stat', f'anon 5\n{names[2]} {droppable}\n')
+
+    def process(self, pid, kib):
+        self.write(f'proc/{pid}/smaps_rollup', (
+            '55a0-7ffc ---p 00000000 00:00 0                          [rollup]\n'
+            f'Rss:     {2 * kib} kB\nPss:     {kib + 10} kB\nShared_Clean: 7 kB\n'
+            f'Private_Clean:  24 kB\nPrivate_Dirty: {kib - 24} kB\n'))
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_this_process_is_read_as_psutil_reads_it():
+    trim_heap()
+    told, expected = MemoryReader().process(os.getpid()), psutil.Process().memory_full_info()
+    for name in ('uss', 'pss', 'rss'):
+        assert getattr(told, name) == pytest.approx(getattr(expected, name), rel=0.02)
+    system = MemoryReader().system()
+    assert system.total == psutil.virtual_memory().total
+    assert 0 < system.available <= system.total
+
+
+def test_what_was_given_back_is_not_counted():
+    gc.collect()
+    held = [bytes(1000) for _ in range(50_000)]
+    before = own_uss()
+    del held
+    trim_heap()
+    assert own_uss() < before - 25 * MB
+
+
+def test_a_process_of_files(machine):
+    machine.process(7, 1000)
+    assert machine.reader.process(7) == ProcessMemory(1_024_000, 1_034_240, 2_048_000)
+    assert machine.reader.process(8) is None
+
+
+def test_a_process_that_has_ended_but_is_not_waited_for(machine):
+    machine.write('proc/9/smaps_rollup', '')
+    assert machine.reader.process(9) is None
+
+
+def test_a_machine_without_groups_and_pressure(machine):
+    assert machine.reader.system() == SystemMemory(8 * GIB, 6 * GIB)
+
+
+def test_pressure(machine):
+    machine.write('proc/pressure/memory', (
+        'some avg10=12.50 avg60=3.00 avg300=1.00 total=12\n'
+        'full avg10=1.00 avg60=0.00 avg300=0.00 total=1\n'))
+    assert machine.reader.system().stalled == 0.125
+
+
+def test_pressure_that_is_switched_off(machine):
+    machine.write('proc/pressure/memory', '')
+    assert machine.reader.system().stalled is None
+
+
+@pytest.mark.parametrize(('version', 'line'), [
+    (2, '0::/robot/asr'), (1, '5:cpuset:/\n4:memory:/robot/asr\n0::/')])
+def test_the_tightest_group_counts_without_what_can_be_dropped(machine, version, line):
+    machine.write('proc/self/cgroup', f'{line}\n')
+    unlimited = {1: 2**63 - 4096, 2: 'max'}[version]
+    machine.group(version, 'robot/asr', unlimited, GIB)
+    assert machine.reader.system().group_limit is None
+    machine.group(version, 'robot', 3 * GIB, GIB, droppable=GIB // 4)
+    assert machine.reader.system() == SystemMemory(
+        8 * GIB, 6 * GIB, group_limit=3 * GIB, group_used=3 * GIB // 4)
+    machine.group(version, 'robot/asr', 2 * GIB, GIB)
+    assert machine.reader.system().group_limit == 2 * GIB
+
+
+def test_a_container_does_not_see_the_path_of_the_host(machine):
+    machine.write('proc/self/cgroup', '4:memory:/docker/0123\n')
+    machine.group(1, '', GIB, 100 * MB)
+    assert machine.reader.system().group_limit == GIB
+
+
+# The manager over that machine
+
+class Watched:
+    """A manager of one node on a machine of files, with a reading every 3 seconds."""
+
+    def __init__(self, machine, **limits):
+        self.machine, self.now, self.kib, self.pids = machine, 0.0, 100_000, {'ingest': 7}
+        self.manager = PredictiveMemoryManager(
+            ManagerParameters(**limits), processes=lambda: self.pids, reader=machine.reader,
+            clock=lambda: self.now)
+
+    def read(self, count=1, grows=0):
+        for _ in range(count):
+            self.now += 3.0
+            self.kib += grows
+            self.machine.process(self.pids['ingest'], self.kib)
+            self.manager.sample()
+
+    @property
+    def told(self):
+        return self.manager.get_memory_stats()['processes']['ingest']
+
+
+def test_what_cannot_be_told_yet_is_none(machine):
+    watched = Watched(machine)
+    watched.read()
+    assert watched.told == {
+        'pid': 7, 'uss': 102_400_000, 'pss': 102_410_240, 'rss': 204_800_000,
+        'verdict': 'too short', 'time_to_limit': None, **dict.fromkeys(
+            ('slope', 'slope_low', 'slope_high', 'forecast', 'forecast_low', 'forecast_high'))}
+    assert watched.manager.predict() == {}
+
+
+def test_a_leak_is_foretold_and_acted_on(machine):
+    watched = Watched(machine, memory_limit=200.0)
+    watched.read(100, grows=500)
+    told = watched.told
+    per_minute = 500 * 1024 * 20 / MB
+    assert told['verdict'] == 'growing'
+    assert told['slope'] == pytest.approx(per_minute)
+    assert told['forecast'] == pytest.approx(told['uss'] + 30 * per_minute * MB)
+    assert told['time_to_limit'] == pytest.approx((200 * MB - told['pss']) / per_minute / MB * 60)
+    assert watched.manager.predict(60.0)['ingest'].expected == pytest.approx(
+        told['uss'] + per_minute * MB)
+    step = watched.manager.decide()
+    assert (step.rung, step.taken) == (Rung.RELEASE, True)
+    assert 'ingest leaks' in step.reason
+    stats = watched.manager.get_memory_stats()
+    assert stats['rung'] == 'RELEASE'
+    assert stats['ceiling']['name'] == 'memory_limit'
+    assert stats['system']['total'] == 8 * GIB
+
+
+def test_growth_below_leak_slope_is_told_but_no_leak(machine):
+    watched = Watched(machine, leak_slope=20.0)
+    watched.read(100, grows=500)
+    assert watched.told['verdict'] == 'growing'
+    assert watched.manager.pressure().time_to_limit is None
+
+
+def test_another_process_begins_anew(machine):
+    watched = Watched(machine)
+    watched.read(100, grows=500)
+    watched.pids = {'ingest': 8}
+    watched.read()
+    assert watched.told['verdict'] == 'too short'
+
+
+def test_a_process_that_has_gone_is_left_out(machine):
+    watched = Watched(machine)
+    watched.read()
+    watched.pids = {'ingest': 7, 'cache': 99}
+    watched.read()
+    assert list(watched.manager.get_memory_stats()['processes']) == ['ingest']
+
+
+def test_admission_reads_anew(machine):
+    watched = Watched(machine)
+    watched.read()
+    watched.manager.admit('whisper-base', 5 * GIB)
+    machine.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemAvailable: 1048576 kB\n')
+    with pytest.raises(MemoryBudgetError, match=r'whisper-base needs 536\.9 MB, but 214\.7 MB'):
+        watched.manager.admit('whisper-base', GIB // 2)
+
+
+def test_by_itself_it_watches_and_cleans_its_own_process():
+    manager = PredictiveMemoryManager()
+    manager.sample()
+    assert manager.get_memory_stats()['processes']['this']['uss'] > MB
+    told = manager.cleanup()
+    assert told['before'] > 0
+    assert told['after'] <= told['before'] + MB
+    assert told['duration'] >= 0

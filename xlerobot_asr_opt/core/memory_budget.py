@@ -1,0 +1,107 @@
+"""How much memory there is: readings, the ceilings that follow from them, and what still fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xlerobot_asr_opt.errors import MemoryBudgetError
+
+__all__ = ['Ceiling', 'ProcessMemory', 'SystemMemory', 'admit', 'tightest_ceiling']
+
+MB = 1e6
+
+
+@dataclass(frozen=True)
+class ProcessMemory:
+    """Memory of one process [bytes].
+
+    Attributes:
+        uss: unique set size: what comes back when the process ends.
+        pss: proportional set size: shared pages count in equal parts.
+        rss: resident set size: shared pages count in full.
+    """
+
+    uss: int
+    pss: int
+    rss: int
+
+
+@dataclass(frozen=True)
+class SystemMemory:
+    """Memory of the machine, and of the control group that this process is in.
+
+    Attributes:
+        total: of the machine [bytes].
+        available: without swapping [bytes].
+        stalled: share of the last 10 s in which some task waited for memory; None: not told.
+        group_limit: the tightest limit of the control group or one above it [bytes]; None: none.
+        group_used: used there, without what the kernel can drop at once [bytes].
+    """
+
+    total: int
+    available: int
+    stalled: float | None = None
+    group_limit: int | None = None
+    group_used: int = 0
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """A limit that memory must stay below, and how much of it is used [bytes]."""
+
+    name: str
+    used: int
+    limit: int
+
+    @property
+    def headroom(self) -> int:
+        """What is left [bytes]; 0: nothing."""
+        return max(0, self.limit - self.used)
+
+    @property
+    def share(self) -> float:
+        """Used part of the limit."""
+        return self.used / self.limit
+
+    def __str__(self) -> str:
+        return (f'{self.used / MB:.1f} of {self.limit / MB:.1f} MB '
+                f'({100 * self.share:.0f} %) of {self.name}')
+
+
+def tightest_ceiling(
+    system: SystemMemory, processes: Mapping[str, ProcessMemory], limit: float, share: float,
+) -> Ceiling:
+    """Return the ceiling of which the largest share is used.
+
+    Args:
+        system: as read last.
+        processes: of the graph, by node.
+        limit: for the graph's processes together, by their PSS [bytes]; 0: none of its own.
+        share: of the machine's memory, or of its control group's limit, that may be used.
+    """
+    ceilings = [Ceiling('the machine', system.total - system.available, int(share * system.total))]
+    if system.group_limit is not None:
+        ceilings.append(Ceiling(
+            'the control group', system.group_used, int(share * system.group_limit)))
+    if limit:
+        ceilings.append(Ceiling(
+            'memory_limit', sum(process.pss for process in processes.values()), int(limit)))
+    return max(ceilings, key=lambda ceiling: ceiling.share)
+
+
+def admit(what: str, needed: int, ceiling: Ceiling) -> None:
+    """Let something in, if it fits.
+
+    Args:
+        what: names it, for the message.
+        needed: what it takes [bytes].
+        ceiling: the tightest one: see tightest_ceiling().
+
+    Raises:
+        MemoryBudgetError: it does not fit; the message has the numbers.
+    """
+    if needed > ceiling.headroom:
+        raise MemoryBudgetError(
+            f'{what} needs {needed / MB:.1f} MB, but {ceiling.headroom / MB:.1f} MB are left: '
+            f'{ceiling} are used; choose a smaller one, or free memory')
