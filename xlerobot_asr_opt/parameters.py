@@ -131,6 +131,9 @@ class IngestParameters:
     budget: float = parameter(
         0.0, 'Time from endpoint to transcript after which a segment expires; 0: no limit.',
         unit='s', low=0.0, high=3600.0)
+    urgent_streams: tuple[str, ...] = parameter(
+        (), 'Streams whose segments are recognised before those of all others, for example one '
+        'on which a stop word is spoken.')
     speech_threshold: float = parameter(
         0.5, 'Speech probability at which speech begins; it ends 0.15 below.', low=0.05, high=0.95)
     pre_roll: float = parameter(
