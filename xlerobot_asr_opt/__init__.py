@@ -15,6 +15,7 @@ _HOMES = {
     'ModelQuantizer': 'models.quantizer',
     'OptimizedBPUInferenceEngine': 'engine',
     'QuantizationResult': 'models.quantization',
+    'WorkStealingScheduler': 'scheduling',
 }
 """Public name to the module that it lives in."""
 

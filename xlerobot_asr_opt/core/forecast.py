@@ -8,12 +8,31 @@ one that is free soonest, until it is level with the next.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Sequence
 
-__all__ = ['Forecast', 'earliest_begin']
+    from xlerobot_asr_opt.core.ranked_line import Job
+    from xlerobot_asr_opt.core.service_time import ServiceTime
+    from xlerobot_asr_opt.core.work_stealing import WorkStealingDeques
+
+__all__ = ['Forecast', 'Server', 'earliest_begin', 'foretell']
+
+
+class Server(Protocol):
+    """A worker, as far as its time can be foretold."""
+
+    @property
+    def name(self) -> Hashable:
+        """Whose deque is meant."""
+
+    @property
+    def service(self) -> ServiceTime:
+        """What a job takes it."""
+
+    def busy_s(self, now: float) -> float:
+        """How long it will take for what it has begun [s]."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,28 @@ class Forecast:
         return (f'needs about {1e3 * self.total_s:.0f} ms: {1e3 * self.queue_s:.0f} ms queued '
                 f'before it on {workers}, {1e3 * max(0.0, left_s):.0f} ms are left of its budget '
                 f'of {1e3 * budget_s:.0f} ms; add workers, raise the budget or lower the load')
+
+
+def foretell(
+    job: Job, workers: Sequence[Server], deques: WorkStealingDeques[Any], now: float,
+) -> Forecast | None:
+    """What a job would need that waits, or were queued, now.
+
+    Args:
+        job: to be judged.
+        workers: who may take it.
+        deques: where all that waits is queued.
+        now: on the clock of the caller [s].
+
+    Returns:
+        None: nobody can know, since one of the workers has not answered yet, or there is none.
+    """
+    if not workers or not all(worker.service.measured for worker in workers):
+        return None
+    queue_s = sum(worker.service.of(deques.before(job, worker.name)) for worker in workers)
+    begin_s = earliest_begin([worker.busy_s(now) for worker in workers], queue_s)
+    service_s = min(worker.service.of_one(job.length) for worker in workers)
+    return Forecast(begin_s, service_s, len(workers))
 
 
 def earliest_begin(busy_s: Iterable[float], queue_s: float) -> float:

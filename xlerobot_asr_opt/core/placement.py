@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlerobot_asr_opt.core.forecast import Forecast, earliest_begin
+from xlerobot_asr_opt.core.forecast import foretell
 from xlerobot_asr_opt.core.work_stealing import WorkStealingDeques
 from xlerobot_asr_opt.records import SAMPLE_RATE
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import random
 
     from xlerobot_asr_opt.core.dispatch_records import Job
+    from xlerobot_asr_opt.core.forecast import Forecast
     from xlerobot_asr_opt.core.work_stealing import StealCounters
     from xlerobot_asr_opt.core.worker_pool import Worker, WorkerPool
 
@@ -88,14 +89,7 @@ class Placement:
 
     def forecast(self, job: Job, now: float) -> Forecast | None:
         """What a job would need that were queued, or is, now; None: nobody can know yet."""
-        workers = self._pool.candidates(job)
-        if not workers or not all(worker.service.measured for worker in workers):
-            return None
-        queue_s = sum(worker.service.of(self._deques.before(job, worker.name))
-                      for worker in workers)
-        begin = earliest_begin([worker.busy_s(now) for worker in workers], queue_s)
-        service_s = min(worker.service.of_one(job.length) for worker in workers)
-        return Forecast(begin, service_s, len(workers))
+        return foretell(job, self._pool.candidates(job), self._deques, now)
 
     def _home(self, job: Job, candidates: list[Worker], favourite: str, now: float) -> Worker:
         if len(candidates) == 1:
