@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from xlerobot_asr_opt.core.fair_line import FairLine
+from xlerobot_asr_opt.core.fair_line import FairLine, Shares
 from xlerobot_asr_opt.core.ranked_line import NOTHING, Demand, Job, Rank, Work
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class WorkStealingDeques(Generic[J]):
         self._deques: dict[Hashable, _Deque] = {None: _Deque()}
         self._places: dict[int, _Place[J]] = {}
         self._classes: dict[int, int] = {}
+        self._shares: dict[int, Shares] = {}
         self._local = self._remote = self._operations = self._stolen = 0
 
     def __len__(self) -> int:
@@ -112,12 +113,17 @@ class WorkStealingDeques(Generic[J]):
         deque = self._deques.get(worker)
         if deque is None:
             deque = self._deques[worker] = _Deque()
+        waiting = self._classes.get(job.priority, 0) + 1
+        self._classes[job.priority] = waiting
+        shares = self._shares.get(job.priority)
+        if shares is None:
+            shares = self._shares[job.priority] = Shares(self._quantum)
+        rank = shares.charge(job, self._round(job.priority), waiting)
         line = deque.classes.get(job.priority)
         if line is None:
-            line = deque.classes[job.priority] = FairLine(self._quantum)
-        rank = line.push(job, demand)
+            line = deque.classes[job.priority] = FairLine()
+        line.push(rank, job.length, demand)
         self._places[job.order] = _Place(job, deque, rank, demand)
-        self._classes[job.priority] = self._classes.get(job.priority, 0) + 1
         self._local += preferred
         self._remote += not preferred
 
@@ -134,7 +140,7 @@ class WorkStealingDeques(Generic[J]):
         if left:
             self._classes[job.priority] = left
         else:
-            del self._classes[job.priority]
+            del self._classes[job.priority], self._shares[job.priority]
 
     def take(self, worker: Hashable, fits: Fits) -> J | None:
         """Take the job that a worker is to begin now, its own or a stolen one.
@@ -181,7 +187,7 @@ class WorkStealingDeques(Generic[J]):
             elif place is not None and place.deque is deque:
                 work = line.before(place.rank)
             else:
-                work = line.before(line.rank(job))
+                work = line.before(self._shares[priority].rank(job, self._round(priority)))
             jobs, length = jobs + work.jobs, length + work.length
         return Work(jobs, length)
 
@@ -191,6 +197,7 @@ class WorkStealingDeques(Generic[J]):
         self._deques = {None: _Deque()}
         self._places.clear()
         self._classes.clear()
+        self._shares.clear()
         return jobs
 
     def _take(self, rank: Rank, own: _Deque | None) -> J:
@@ -198,10 +205,12 @@ class WorkStealingDeques(Generic[J]):
         self.discard(place.job)
         if place.deque is own:
             own.taken += 1
-            line = own.classes.get(place.job.priority)
-            if line is not None:
-                line.serve(rank)
         return place.job
+
+    def _round(self, priority: int) -> int:
+        """The first round of a class in which anything waits."""
+        return min((line.round for deque in self._deques.values()
+                    if (line := deque.classes.get(priority)) is not None), default=0)
 
     def _first(self, deque: _Deque, priority: int, fits: Fits) -> Rank | None:
         line = deque.classes.get(priority)
