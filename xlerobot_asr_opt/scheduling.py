@@ -256,8 +256,10 @@ class WorkStealingScheduler:
         if len(choices) > 2:
             choices = self._chance.sample(choices, 2)
 
+        rank = self._deques.rank(task)
+
         def backlog(worker: TaskWorker) -> tuple[float, int]:
-            before = self._deques.before(task, worker.name)
+            before = self._deques.before(task.priority, rank, worker.name)
             return (worker.busy_s(now) + worker.service.of(before),
                     before.jobs + (worker.began is not None))
 

@@ -34,13 +34,12 @@ class Deque:
 
     def push(self, *jobs: Waiting) -> None:
         for job in jobs:
-            present = self.line.round if self.line else 0
-            rank = self.shares.charge(job, present, len(self.line) + 1)
-            self.line.push(rank, job.length, ANYBODY)
+            self.line.push(self.shares.charge(job), job.length, ANYBODY)
 
     def take(self) -> int:
         rank = self.line.first(anybody)
         self.line.discard(rank, ANYBODY)
+        self.shares.discharge(rank)
         return rank[2]
 
     def served(self) -> list[int]:
@@ -87,8 +86,11 @@ def test_each_demand_has_ends_of_its_own():
 
 def test_a_flood_of_streams_is_swept():
     shares = Shares(1)
-    for order in range(2000):
-        shares.charge(Waiting(order, f'{order}'), present=order + 1, waiting=1)
+    last = shares.charge(Waiting(0, 'hog'))
+    for order in range(1, 5000):
+        before, last = last, shares.charge(Waiting(order, 'hog'))
+        shares.discharge(before)
+        shares.discharge(shares.charge(Waiting(order + 5000, f'{order}')))
     assert len(shares) < 100
 
 

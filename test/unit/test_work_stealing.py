@@ -113,10 +113,12 @@ def test_what_is_before_a_job_is_known_for_each_worker(deques):
     fill(deques, 'v', Waiting(1, priority=0, length=5), Waiting(2, priority=2, length=7))
     fill(deques, 'v', Waiting(3, priority=1, length=11, deadline=3.0, stream='a'))
     asked = Waiting(9, priority=1, deadline=5.0, stream='b')
-    assert deques.before(asked, 'v') == Work(2, 16)
-    assert deques.before(asked, 'w') == NOTHING
+    rank = deques.rank(asked)
+    assert deques.before(1, rank, 'v') == Work(2, 16)
+    assert deques.before(1, rank, 'w') == NOTHING
     deques.push(asked, 'v')
-    assert deques.before(asked, 'v') == Work(2, 16)
+    assert deques.rank(asked) == rank
+    assert deques.before(1, rank, 'v') == Work(2, 16)
 
 
 def test_all_are_taken_out_in_the_order_in_which_they_came(deques):

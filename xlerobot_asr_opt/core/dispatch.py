@@ -440,7 +440,7 @@ class Dispatcher:
             job, worker = taken
             if self._ask(job, now):
                 continue
-            if job.members:
+            if job.members and now + worker.would_take_s(job.length, now) > job.deadline:
                 self._refuse_late(job, now)
                 if not job.members:
                     continue

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xlerobot_asr_opt.core.ranked_line import NOTHING, RankedLine, Work
+from xlerobot_asr_opt.core.ranked_line import RankedLine, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ['FairLine', 'Shares']
 
 REMEMBERED = 64
-"""Streams that are remembered beyond twice as many as jobs wait before they are swept."""
+"""Streams that are remembered before those with no more than their share are forgotten."""
 
 
 class Shares:
-    """What the streams of a class have asked for, whatever the worker.
+    """What the streams of a class have asked for, whatever the worker, and where that has got to.
 
     Args:
         quantum: length of a usual job: what a stream may ask for in one round.
@@ -35,30 +35,49 @@ class Shares:
     def __init__(self, quantum: int) -> None:
         self._quantum = quantum
         self._ends: dict[str, int] = {}
+        self._most = REMEMBERED
+        self._waiting: dict[int, int] = {}
+        self._present = 0
 
     def __len__(self) -> int:
         return len(self._ends)
 
-    def rank(self, job: Job, present: int) -> Rank:
-        """The rank of a job that comes now.
+    @property
+    def waits(self) -> bool:
+        """Whether any job was charged and not discharged."""
+        return bool(self._waiting)
 
-        Args:
-            job: of any stream.
-            present: the first round in which anything waits, in any deque.
-        """
-        return self._begin(job, present) // self._quantum, job.deadline, job.order
+    def rank(self, job: Job) -> Rank:
+        """The rank of a job that comes now."""
+        return self._begin(job) // self._quantum, job.deadline, job.order
 
-    def charge(self, job: Job, present: int, waiting: int) -> Rank:
-        """Count a job that is queued, with so many that wait, against its stream."""
-        begin = self._begin(job, present)
+    def charge(self, job: Job) -> Rank:
+        """Count a job that is queued against its stream; returns its rank."""
+        begin = self._begin(job)
         self._ends[job.stream] = begin + job.length
-        if len(self._ends) > 2 * waiting + REMEMBERED:
-            begun = present * self._quantum
-            self._ends = {stream: end for stream, end in self._ends.items() if end > begun}
-        return begin // self._quantum, job.deadline, job.order
+        if len(self._ends) > self._most:
+            self._sweep()
+        at = begin // self._quantum
+        self._waiting[at] = self._waiting.get(at, 0) + 1
+        return at, job.deadline, job.order
 
-    def _begin(self, job: Job, present: int) -> int:
-        return max(present * self._quantum, self._ends.get(job.stream, 0))
+    def discharge(self, rank: Rank) -> None:
+        """Note that a job waits no more, which may end the present round."""
+        left = self._waiting[rank[0]] - 1
+        if left:
+            self._waiting[rank[0]] = left
+            return
+        del self._waiting[rank[0]]
+        if rank[0] == self._present and self._waiting:
+            self._present = min(self._waiting)
+
+    def _begin(self, job: Job) -> int:
+        return max(self._present * self._quantum, self._ends.get(job.stream, 0))
+
+    def _sweep(self) -> None:
+        begun = self._present * self._quantum
+        self._ends = {stream: end for stream, end in self._ends.items() if end > begun}
+        self._most = max(REMEMBERED, 2 * len(self._ends))
 
 
 class FairLine:
@@ -74,14 +93,6 @@ class FairLine:
 
     def __len__(self) -> int:
         return self._jobs
-
-    @property
-    def round(self) -> int:
-        """The first round in which anything waits here; something has to."""
-        if len(self._lanes) == 1:
-            for lane in self._lanes.values():
-                return lane.first[0]
-        return min(lane.first[0] for lane in self._lanes.values())
 
     def push(self, rank: Rank, length: int, demand: Demand) -> None:
         """Add a job."""
@@ -123,8 +134,6 @@ class FairLine:
 
 
 def _total(works: list[Work]) -> Work:
-    if not works:
-        return NOTHING
     if len(works) == 1:
         return works[0]
     return Work(sum(work.jobs for work in works), sum(work.length for work in works))

@@ -78,7 +78,9 @@ def foretell(
     """
     if not workers or not all(worker.service.measured for worker in workers):
         return None
-    queue_s = sum(worker.service.of(deques.before(job, worker.name)) for worker in workers)
+    rank = deques.rank(job)
+    queue_s = sum(worker.service.of(deques.before(job.priority, rank, worker.name))
+                  for worker in workers)
     begin_s = earliest_begin([worker.busy_s(now) for worker in workers], queue_s)
     service_s = min(worker.service.of_one(job.length) for worker in workers)
     return Forecast(begin_s, service_s, len(workers))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from xlerobot_asr_opt.core.dispatch_records import Job
     from xlerobot_asr_opt.core.forecast import Forecast
+    from xlerobot_asr_opt.core.ranked_line import Rank
     from xlerobot_asr_opt.core.work_stealing import StealCounters
     from xlerobot_asr_opt.core.worker_pool import Worker, WorkerPool
 
@@ -104,18 +105,21 @@ class Placement:
         if len(candidates) > 2:
             # Two choices by chance are almost as good as all.
             candidates = self._chance.sample(candidates, 2)
+        rank = self._deques.rank(job)
         _, (begin_s, _), best = min(
-            ((worker.strikes, self._begin_s(job, worker, now), worker) for worker in candidates),
-            key=lambda choice: choice[:2])
+            ((worker.strikes, self._begin_s(job, rank, worker, now), worker)
+             for worker in candidates), key=lambda choice: choice[:2])
         if stays is None or stays.strikes > best.strikes:
             return best
         patience_s = stays.service.of_one(job.length)
-        waits_s, _ = self._begin_s(job, stays, now)
+        waits_s, _ = self._begin_s(job, rank, stays, now)
         return stays if waits_s <= begin_s + patience_s else best
 
-    def _begin_s(self, job: Job, worker: Worker, now: float) -> tuple[float, int]:
+    def _begin_s(
+        self, job: Job, rank: Rank, worker: Worker, now: float,
+    ) -> tuple[float, int]:
         """When the worker would begin the job by itself [s], and after how many others."""
-        before = self._deques.before(job, worker.name)
+        before = self._deques.before(job.priority, rank, worker.name)
         return worker.busy_s(now) + worker.service.of(before), before.jobs
 
 

@@ -86,7 +86,6 @@ class WorkStealingDeques(Generic[J]):
         self._quantum = quantum
         self._deques: dict[Hashable, _Deque] = {None: _Deque()}
         self._places: dict[int, _Place[J]] = {}
-        self._classes: dict[int, int] = {}
         self._shares: dict[int, Shares] = {}
         self._local = self._remote = self._operations = self._stolen = 0
 
@@ -113,12 +112,10 @@ class WorkStealingDeques(Generic[J]):
         deque = self._deques.get(worker)
         if deque is None:
             deque = self._deques[worker] = _Deque()
-        waiting = self._classes.get(job.priority, 0) + 1
-        self._classes[job.priority] = waiting
         shares = self._shares.get(job.priority)
         if shares is None:
             shares = self._shares[job.priority] = Shares(self._quantum)
-        rank = shares.charge(job, self._round(job.priority), waiting)
+        rank = shares.charge(job)
         line = deque.classes.get(job.priority)
         if line is None:
             line = deque.classes[job.priority] = FairLine()
@@ -136,11 +133,10 @@ class WorkStealingDeques(Generic[J]):
         line.discard(place.rank, place.demand)
         if not line:
             del place.deque.classes[job.priority]
-        left = self._classes[job.priority] - 1
-        if left:
-            self._classes[job.priority] = left
-        else:
-            del self._classes[job.priority], self._shares[job.priority]
+        shares = self._shares[job.priority]
+        shares.discharge(place.rank)
+        if not shares.waits:
+            del self._shares[job.priority]
 
     def take(self, worker: Hashable, fits: Fits) -> J | None:
         """Take the job that a worker is to begin now, its own or a stolen one.
@@ -155,11 +151,11 @@ class WorkStealingDeques(Generic[J]):
         if not self._places:
             return None
         own = self._deques.get(worker)
-        if len(self._classes) > 1:
+        if len(self._shares) > 1:
             oldest = self._by_age(own, fits) if own is not None else None
             if oldest is not None:
                 return self._take(oldest, own)
-        for priority in sorted(self._classes):
+        for priority in sorted(self._shares):
             rank = self._first(own, priority, fits) if own is not None else None
             if rank is None:
                 rank = self._steal(priority, own, fits)
@@ -172,23 +168,24 @@ class WorkStealingDeques(Generic[J]):
         deque = self._deques.get(worker)
         return deque is not None and bool(deque.classes)
 
-    def before(self, job: J, worker: Hashable) -> Work:
-        """What is served before a job by this worker, if it waits there, or were queued there."""
+    def rank(self, job: J) -> Rank:
+        """The rank within its class of a job that waits, or were queued now."""
+        place = self._places.get(job.order)
+        if place is not None:
+            return place.rank
+        shares = self._shares.get(job.priority)
+        return shares.rank(job) if shares is not None else (0, job.deadline, job.order)
+
+    def before(self, priority: int, rank: Rank, worker: Hashable) -> Work:
+        """What this worker serves before a rank of a class."""
         deque = self._deques.get(worker)
         if deque is None or not deque.classes:
             return NOTHING
-        place = self._places.get(job.order)
         jobs = length = 0
-        for priority, line in deque.classes.items():
-            if priority < job.priority:
-                work = line.work
-            elif priority > job.priority:
-                continue
-            elif place is not None and place.deque is deque:
-                work = line.before(place.rank)
-            else:
-                work = line.before(self._shares[priority].rank(job, self._round(priority)))
-            jobs, length = jobs + work.jobs, length + work.length
+        for other, line in deque.classes.items():
+            if other <= priority:
+                work = line.before(rank) if other == priority else line.work
+                jobs, length = jobs + work.jobs, length + work.length
         return Work(jobs, length)
 
     def clear(self) -> list[J]:
@@ -196,7 +193,6 @@ class WorkStealingDeques(Generic[J]):
         jobs = sorted((place.job for place in self._places.values()), key=lambda job: job.order)
         self._deques = {None: _Deque()}
         self._places.clear()
-        self._classes.clear()
         self._shares.clear()
         return jobs
 
@@ -206,11 +202,6 @@ class WorkStealingDeques(Generic[J]):
         if place.deque is own:
             own.taken += 1
         return place.job
-
-    def _round(self, priority: int) -> int:
-        """The first round of a class in which anything waits."""
-        return min((line.round for deque in self._deques.values()
-                    if (line := deque.classes.get(priority)) is not None), default=0)
 
     def _first(self, deque: _Deque, priority: int, fits: Fits) -> Rank | None:
         line = deque.classes.get(priority)

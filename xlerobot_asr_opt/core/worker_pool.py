@@ -77,6 +77,10 @@ class Worker:
         rest = sum(self.service.of_one(lease.job.length) for lease in leases)
         return max(0.0, self.service.of_one(first.job.length) - elapsed) + rest
 
+    def would_take_s(self, length: int, now: float) -> float:
+        """How long it will take for what it holds and one segment of this length more [s]."""
+        return self.busy_s(now) + self.service.of_one(length)
+
 
 @dataclass(frozen=True)
 class Loss:
