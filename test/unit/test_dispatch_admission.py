@@ -96,6 +96,17 @@ def test_is_refused_as_soon_as_it_is_certain():
     assert 'are left of its budget of 2500 ms' in said.reason
 
 
+def test_what_waited_when_nothing_was_known_is_judged_once_something_is():
+    world = World(worker_timeout=60.0)
+    world.worker()
+    for stream in 'abcd':
+        world.speak(stream, budget_s=2.5)
+    world.now += 1.0
+    world.answer(world.grants[0])
+    assert [(said.stream, said.status) for said in world.transcripts] == [
+        ('a', DONE), ('c', REJECTED), ('d', REJECTED)]
+
+
 def test_those_who_share_a_job_are_judged_one_by_one():
     world = measured(1.0)
     for stream in 'ab':

@@ -77,9 +77,13 @@ def test_each_demand_has_ends_of_its_own():
     for order, demand in enumerate([long, failed, long, failed]):
         line.push((0, math.inf, order), 1, demand)
     assert line.first(lambda demand: demand == failed)[2] == 1
-    assert line.last(lambda demand: demand == long)[2] == 2
+    assert line.last(0, lambda demand: demand == long)[2] == 2
     assert line.first(lambda demand: demand == ANYBODY) is None
-    assert line.last(anybody)[2] == 3
+    assert line.last(0, anybody)[2] == 3
+    line.push((1, math.inf, 4), 1, long)
+    assert line.last(0, anybody)[2] == 3
+    assert line.last(1, anybody)[2] == 4
+    line.discard((1, math.inf, 4), long)
     assert line.work == Work(4, 4)
     assert line.before((0, math.inf, 3)) == Work(3, 3)
 
@@ -108,10 +112,11 @@ def test_a_ranked_line_is_a_sorted_list_with_sums(steps):
             del model[gone]
         before = [other for other in model if other < rank]
         assert line.before(rank) == Work(len(before), sum(model[other] for other in before))
+        assert line.last_before(rank) == max(before, default=None)
     assert list(line) == sorted(model)
     assert line.work == Work(len(model), sum(model.values()))
     if model:
-        assert (line.first, line.last) == (min(model), max(model))
+        assert line.first == min(model)
 
 
 def test_a_long_line_is_kept_in_buckets():

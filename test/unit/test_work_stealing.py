@@ -57,13 +57,25 @@ def test_a_thief_takes_from_the_far_end(deques):
 
 def test_of_two_victims_the_one_with_more_is_robbed(deques):
     fill(deques, 'v', Waiting(1))
-    fill(deques, 'w', Waiting(2), Waiting(3))
+    fill(deques, 'w', Waiting(2, stream='a'), Waiting(3, stream='b'))
     assert taken(deques, 'x', 1) == [3]
+
+
+def test_a_thief_takes_nothing_of_a_later_round_before_its_time(deques):
+    fill(deques, 'v', *[Waiting(order, stream='hog') for order in range(9)])
+    fill(deques, 'w', Waiting(9, stream='a'), Waiting(10, stream='b'))
+    assert taken(deques, 'x', 4) == [0, 10, 9, 1]
+
+
+def test_the_owner_of_a_hog_looks_after_the_others_first(deques):
+    fill(deques, 'v', *[Waiting(order, stream='hog') for order in range(9)])
+    fill(deques, 'w', *[Waiting(order, stream=f'{order}') for order in range(9, 12)])
+    assert taken(deques, 'v', 6) == [0, 1, 11, 10, 9, 2]
 
 
 def test_victims_are_drawn(deques):
     for order in range(300):
-        deques.push(Waiting(order), f'{order % 3}')
+        deques.push(Waiting(order, stream=f'{order}'), f'{order % 3}')
     robbed = {order % 3 for order in taken(deques, 'x', 20)}
     assert robbed == {0, 1, 2}
 

@@ -191,9 +191,10 @@ class Dispatcher:
         name = (recognition.segment, recognition.attempt)
         lease = self._leases.get(name)
         if lease is not None and lease.worker.name == recognition.worker:
+            is_first = not lease.worker.service.measured
             self._return(lease, now, answered=recognition.status in ANSWERED)
         else:
-            lease = None
+            lease, is_first = None, False
         job = self._job_of_grant.get(recognition.segment)
         if recognition.status in ANSWERED:
             if lease is not None:
@@ -203,6 +204,9 @@ class Dispatcher:
         elif job is not None and lease is not None and job.lease is lease:
             self._failed(lease, recognition.status is not RecognitionStatus.TORN,
                          f'{recognition.worker}: {recognition.reason or "no reason given"}', now)
+        if is_first and lease is not None and lease.worker.service.measured:
+            # What has waited since nothing was known can be judged now.
+            self._line_up_again(now)
         return self._end(now)
 
     def on_tick(self) -> list[Action]:

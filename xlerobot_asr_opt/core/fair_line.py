@@ -10,6 +10,7 @@ one round, and what is left is earliest deadline first.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.ranked_line import RankedLine, Work
@@ -30,6 +31,9 @@ class Shares:
 
     Args:
         quantum: length of a usual job: what a stream may ask for in one round.
+
+    Attributes:
+        present: the first round in which anything waits.
     """
 
     def __init__(self, quantum: int) -> None:
@@ -37,7 +41,7 @@ class Shares:
         self._ends: dict[str, int] = {}
         self._most = REMEMBERED
         self._waiting: dict[int, int] = {}
-        self._present = 0
+        self.present = 0
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -68,14 +72,14 @@ class Shares:
             self._waiting[rank[0]] = left
             return
         del self._waiting[rank[0]]
-        if rank[0] == self._present and self._waiting:
-            self._present = min(self._waiting)
+        if rank[0] == self.present and self._waiting:
+            self.present = min(self._waiting)
 
     def _begin(self, job: Job) -> int:
-        return max(self._present * self._quantum, self._ends.get(job.stream, 0))
+        return max(self.present * self._quantum, self._ends.get(job.stream, 0))
 
     def _sweep(self) -> None:
-        begun = self._present * self._quantum
+        begun = self.present * self._quantum
         self._ends = {stream: end for stream, end in self._ends.items() if end > begun}
         self._most = max(REMEMBERED, 2 * len(self._ends))
 
@@ -118,10 +122,11 @@ class FairLine:
         return min((lane.first for demand, lane in self._lanes.items() if fits(demand)),
                    default=None)
 
-    def last(self, fits: Callable[[Demand], bool]) -> Rank | None:
-        """The rank that is served last, of those in a lane that fits."""
-        return max((lane.last for demand, lane in self._lanes.items() if fits(demand)),
-                   default=None)
+    def last(self, of_round: int, fits: Callable[[Demand], bool]) -> Rank | None:
+        """The rank that is served last in a round, of those in a lane that fits."""
+        ranks = (lane.last_before((of_round + 1, -math.inf, 0))
+                 for demand, lane in self._lanes.items() if fits(demand))
+        return max((rank for rank in ranks if rank is not None), default=None)
 
     @property
     def work(self) -> Work:

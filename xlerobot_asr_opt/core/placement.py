@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ['Placement']
 
-USUAL_LENGTH = 2 * SAMPLE_RATE
-"""Samples of a usual utterance: what a stream may ask for before the next one's turn comes."""
+ROUND_LENGTH = SAMPLE_RATE // 2
+"""Samples that a stream may ask for in one round, before the next one's turn comes: a word."""
 
 
 class Placement:
@@ -34,7 +34,7 @@ class Placement:
     def __init__(self, pool: WorkerPool, chance: random.Random) -> None:
         self._pool = pool
         self._chance = chance
-        self._deques: WorkStealingDeques[Job] = WorkStealingDeques(chance, USUAL_LENGTH)
+        self._deques: WorkStealingDeques[Job] = WorkStealingDeques(chance, ROUND_LENGTH)
 
     def __len__(self) -> int:
         return len(self._deques)

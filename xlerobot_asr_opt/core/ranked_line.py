@@ -1,4 +1,4 @@
-"""Jobs in the order of their ranks, with both ends at hand and the sum of what stands before one.
+"""Jobs in the order of their ranks, with the sum of what stands before any of them.
 
 The ranks stand in sorted buckets of a bounded size, each with the sum of its lengths. So adding,
 taking out at either end or anywhere, and summing up what comes before a rank all cost a bisection
@@ -80,11 +80,6 @@ class RankedLine:
         return self._buckets[0][0]
 
     @property
-    def last(self) -> Rank:
-        """The highest rank; there has to be one."""
-        return self._lasts[-1]
-
-    @property
     def work(self) -> Work:
         """All that stands here."""
         return Work(len(self._lengths), self._sum)
@@ -118,6 +113,15 @@ class RankedLine:
             self._sums[at] -= length
         else:
             del self._buckets[at], self._lasts[at], self._sums[at]
+
+    def last_before(self, rank: Rank) -> Rank | None:
+        """The highest rank below this one, which need not stand here; None: there is none."""
+        at = bisect_left(self._lasts, rank)
+        if at < len(self._lasts):
+            place = bisect_left(self._buckets[at], rank)
+            if place:
+                return self._buckets[at][place - 1]
+        return self._lasts[at - 1] if at else None
 
     def before(self, rank: Rank) -> Work:
         """What stands before a rank, which need not stand here itself."""

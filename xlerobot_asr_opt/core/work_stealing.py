@@ -1,14 +1,16 @@
 """A deque of waiting jobs for each worker, and stealing between them.
 
 A job is queued with one worker. That worker, the owner, takes from the near end: the lowest
-priority class, in it what is fair to the streams and then the earliest deadline (fair_line.py). A
-worker that finds nothing of its own looks at two others by chance and steals from the far end of
-the one where more waits: what would be served there last, which has not started. So the near end
+priority class, in it the earliest round of what is fair to the streams, in it the earliest
+deadline (fair_line.py). A worker that finds nothing of its own looks at two others by chance, of
+those that hold something of the round that is due, and steals from the one where more waits: from
+the far end of that round, what would be served last in it and has not started. So the near end
 stays with its worker, and nobody is idle while a job that it may take waits anywhere.
 
-Classes are kept between the deques too: what is of a more urgent class is stolen before anything
-of one's own is taken. Every OLDEST_EVERY-th job that a worker takes is the oldest of those that
-stand first in a class of its own deque, so that a lower class does not starve.
+Classes and rounds are kept between the deques too: what is of a more urgent class, or of a round
+earlier by more than SLACK, is stolen before anything of one's own is taken. Every OLDEST_EVERY-th
+job that a worker takes is the oldest of those that stand first in a class of its own deque, so
+that a lower class does not starve.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ __all__ = ['ANYBODY', 'OLDEST_EVERY', 'Demand', 'StealCounters', 'WorkStealingDe
 
 OLDEST_EVERY = 16
 """One job in this many is taken by age, whatever its class."""
+
+SLACK = 1
+"""Rounds by which a worker's own jobs may be ahead of others before it looks after those."""
 
 ANYBODY: Demand = (0, frozenset())
 """The demand of a job that every worker may take."""
@@ -156,9 +161,7 @@ class WorkStealingDeques(Generic[J]):
             if oldest is not None:
                 return self._take(oldest, own)
         for priority in sorted(self._shares):
-            rank = self._first(own, priority, fits) if own is not None else None
-            if rank is None:
-                rank = self._steal(priority, own, fits)
+            rank = self._next(own, priority, fits)
             if rank is not None:
                 return self._take(rank, own)
         return None
@@ -199,9 +202,19 @@ class WorkStealingDeques(Generic[J]):
     def _take(self, rank: Rank, own: _Deque | None) -> J:
         place = self._places[rank[2]]
         self.discard(place.job)
-        if place.deque is own:
+        if own is not None and place.deque is own:
             own.taken += 1
+        elif place.deque is not self._deques[None]:
+            self._stolen += 1
         return place.job
+
+    def _next(self, own: _Deque | None, priority: int, fits: Fits) -> Rank | None:
+        """What a worker takes of a class: its own, unless that can wait for another's."""
+        mine = self._first(own, priority, fits) if own is not None else None
+        if mine is not None and mine[0] <= self._shares[priority].present + SLACK:
+            return mine
+        other = self._steal(priority, own, fits)
+        return other if mine is None or (other is not None and other[0] < mine[0]) else mine
 
     def _first(self, deque: _Deque, priority: int, fits: Fits) -> Rank | None:
         line = deque.classes.get(priority)
@@ -216,15 +229,22 @@ class WorkStealingDeques(Generic[J]):
                    default=None)
 
     def _steal(self, priority: int, own: _Deque | None, fits: Fits) -> Rank | None:
-        """Look at two others by chance; the far end of the one where more of the class waits."""
+        """Look at two others by chance; the far end of what is due where more waits."""
         self._operations += 1
-        victims = [line for owner, deque in self._deques.items()
-                   if owner is not None and deque is not own
-                   and (line := deque.classes.get(priority)) is not None
-                   and line.last(fits) is not None]
+        victims: list[FairLine] = []
+        due = 0
+        for owner, deque in self._deques.items():
+            if owner is None or deque is own:
+                continue
+            rank = self._first(deque, priority, fits)
+            if rank is None or (victims and rank[0] > due):
+                continue
+            if victims and rank[0] < due:
+                victims.clear()
+            due = rank[0]
+            victims.append(deque.classes[priority])
         if len(victims) > 2:
             victims = self._chance.sample(victims, 2)
         if victims:
-            self._stolen += 1
-            return max(victims, key=len).last(fits)
+            return max(victims, key=len).last(due, fits)
         return self._first(self._deques[None], priority, fits)
