@@ -45,13 +45,16 @@ class Clockwork:
         follows: what is spoken once a segment was answered; its time counts from there.
     """
 
-    def __init__(self, workers: int, capacity: int = 1, **parameters) -> None:
+    def __init__(
+        self, workers: int, capacity: int = 1, *, tick_s: float = TICK_S, **parameters,
+    ) -> None:
         self.world = World(**{'worker_timeout': 1e6, 'grant_timeout': 600.0, **parameters})
         self.spoken: dict[int, Spoken] = {}
         self.begun: dict[int, float] = {}
         self.busy_s = {f'w{number}': 0.0 for number in range(workers)}
         self.end_s = 0.0
         self.follows: Callable[[Spoken], Iterable[Spoken]] = lambda _spoken: ()
+        self._tick_s = tick_s
         self._start = self.world.now
         self._free_at = dict.fromkeys(self.busy_s, self._start)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -66,8 +69,8 @@ class Clockwork:
             self._announce(self._start, spoken)
         while self._events:
             at, _, event = heapq.heappop(self._events)
-            while self.world.now + TICK_S < at:
-                self.world.now += TICK_S
+            while self.world.now + self._tick_s < at:
+                self.world.now += self._tick_s
                 self.world.carry_out(self.world.dispatcher.on_tick())
                 self._deliver()
             self.world.now = at
