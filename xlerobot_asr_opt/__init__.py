@@ -18,6 +18,7 @@ _HOMES = {
     'PerformanceIntegrator': 'core.performance',
     'PredictiveMemoryManager': 'memory',
     'QuantizationResult': 'models.quantization',
+    'WorkStealingScheduler': 'scheduling',
 }
 """Public name to the module that it lives in."""
 

@@ -146,7 +146,9 @@ class OptimizedBPUInferenceEngine:
                 backend.close()
                 raise
             self._ended = False
-            worker = Worker(self._name, backend, self._deliver, self._clock)
+            worker = Worker(
+                self._name, backend, self._deliver, self._clock, batch=self._parameters.batch,
+                batch_delay_s=self._parameters.batch_delay)
             self._thread = threading.Thread(
                 target=self._work, args=(worker,), name='worker', daemon=True)
             self._thread.start()

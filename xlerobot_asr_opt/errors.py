@@ -21,6 +21,8 @@
     |   |-- NoAnswerError                it gave nothing in time
     |   |-- NotANumberError              its model gave NaN
     |   `-- ShapeError                   its model takes or gives arrays of another shape
+    |-- RefusedError (RuntimeError)    a task that could not be done in time, or at all
+    |-- ExpiredError (TimeoutError)    a task that was not done in time
     `-- TransportError (RuntimeError)  the middleware refused a loan, a publish or a take
 
 Each one also inherits a builtin, so that a caller who knows nothing of this package can catch it.
@@ -34,6 +36,7 @@ __all__ = [
     'BackendError',
     'ConfigurationError',
     'DoubleFreeError',
+    'ExpiredError',
     'ForeignAddressError',
     'GarbageError',
     'MeasurementError',
@@ -44,6 +47,7 @@ __all__ = [
     'NotANumberError',
     'OverSizeError',
     'PoolFullError',
+    'RefusedError',
     'ShapeError',
     'SourceError',
     'StoreError',
@@ -136,6 +140,14 @@ class NotANumberError(BackendError):
 
 class ShapeError(BackendError):
     """The model takes or gives arrays of another shape than its backend."""
+
+
+class RefusedError(AsrError, RuntimeError):
+    """A task is not taken: it could not be done in time, or too many wait, or nobody works."""
+
+
+class ExpiredError(AsrError, TimeoutError):
+    """The deadline of a task has passed before it was done."""
 
 
 class TransportError(AsrError, RuntimeError):

@@ -131,6 +131,9 @@ class IngestParameters:
     budget: float = parameter(
         0.0, 'Time from endpoint to transcript after which a segment expires; 0: no limit.',
         unit='s', low=0.0, high=3600.0)
+    urgent_streams: tuple[str, ...] = parameter(
+        (), 'Streams whose segments are recognised before those of all others, for example one '
+        'on which a stop word is spoken.')
     speech_threshold: float = parameter(
         0.5, 'Speech probability at which speech begins; it ends 0.15 below.', low=0.05, high=0.95)
     gate: float = parameter(
@@ -237,7 +240,13 @@ class InferenceParameters:
     threads: int = parameter(
         1, 'Threads of the model; 0: one for each core.', low=0, high=64)
     capacity: int = parameter(
-        2, 'Segments that the worker holds at once, the running one included.', low=1, high=3)
+        2, 'Segments that the worker holds at once, the running ones included.', low=1, high=3)
+    batch: int = parameter(
+        1, 'Most segments that a backend gets at once, of those that the worker holds; only '
+        'backends that gain by it take more than one at a time.', low=1, high=3)
+    batch_delay: float = parameter(
+        0.005, 'How long a segment may wait for others to fill its batch.',
+        unit='s', low=0.0, high=1.0)
     language: str = parameter(
         '', 'Language of multilingual models, as in ISO 639-1, yue for Cantonese; empty: detected '
         'from the speech.')

@@ -82,6 +82,16 @@ class TestGrants:
         world.worker(capacity=4)
         assert [grant.segment for grant in world.grants] == [soon, late, never, second_class]
 
+    def test_a_stop_word_goes_before_all_that_waits_for_any_worker(self):
+        world = World()
+        for name in 'vw':
+            world.worker(name)
+        for stream in 'abcdef':
+            world.speak(stream, priority=1, budget_s=5.0)
+        stop = world.speak('s', priority=0)
+        world.answer(next(grant for grant in world.grants if grant.worker == 'w'))
+        assert world.grants[-1].segment == stop
+
     def test_a_segment_that_is_too_long_for_all_is_rejected(self):
         world = World()
         world.worker(longest=16_000)

@@ -196,6 +196,14 @@ def test_the_language_of_a_stream_goes_before_the_parameters(build):
     assert {ticket.budget_s for ticket in house.tickets} == {4.0}
 
 
+def test_urgent_streams_are_of_a_class_before_the_others(build):
+    house = build(urgent_streams=('stop',))
+    house.ingest.open('file')
+    house.hear(*chunks(UTTERANCE, 'file'), *chunks(UTTERANCE, 'stop'))
+    assert [(ticket.stream, ticket.priority) for ticket in house.tickets] == [
+        ('file', 1), ('stop', 0)]
+
+
 def test_a_name_that_is_open_is_refused_until_it_has_ended(house):
     house.ingest.open('file')
     with pytest.raises(AudioError, match='file is open already; choose another name'):

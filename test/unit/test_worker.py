@@ -28,13 +28,14 @@ class Clock:
 class Bench:
     """A worker with what it delivered, on a clock that moves only while the backend is busy."""
 
-    def __init__(self, *answers, deliver=None, sleep=None):
+    def __init__(self, *answers, deliver=None, sleep=None, **batching):
         self.clock = Clock()
         self.delivered = []
         self._expected = 0
         self.backend = ScriptedBackend(
             Script(answers), sleep=sleep or self.clock.sleep, clock=self.clock)
-        self.worker = Worker('w', self.backend, deliver or self._take, self.clock)
+        self.worker = Worker(
+            'w', self.backend, deliver or self._take, self.clock, **batching)
 
     def submit(self, *segments):
         for segment in segments:
@@ -162,3 +163,52 @@ def test_an_answer_that_cannot_be_delivered_ends_the_thread():
     bench.submit(1)
     with pytest.raises(OSError, match='no middleware'):
         bench.worker.run()
+
+
+class TestBatches:
+    def test_what_waits_is_recognised_at_once(self):
+        bench = Bench(*[said(text, delay_s=took)
+                        for text, took in (('one', 2.0), ('two', 3.0), ('three', 1.0))],
+                      batch=2)
+        bench.submit(1, 2, 3)
+        bench.finish(3)
+        assert [(it.segment, it.text, it.worker_ms) for it in bench.delivered] == [
+            (1, 'one', 3000), (2, 'two', 3000), (3, 'three', 4000)]
+        assert [it.wait_ms for it in bench.delivered] == [0, 0, 3000]
+
+    def test_without_batches_they_are_recognised_one_by_one(self):
+        bench = Bench(said('one', delay_s=2.0), said('two', delay_s=3.0))
+        bench.submit(1, 2)
+        bench.finish(2)
+        assert [it.worker_ms for it in bench.delivered] == [2000, 5000]
+
+    def test_a_failure_in_a_batch_is_of_that_segment_alone(self):
+        bench = Bench(said('one'), Answer(Kind.ERROR, 'it is gone'), said('three'), batch=3)
+        bench.submit(1, 2, 3)
+        bench.finish(3)
+        assert [(it.status, it.text or it.reason) for it in bench.delivered] == [
+            (RecognitionStatus.DONE, 'one'), (RecognitionStatus.FAILED, 'it is gone'),
+            (RecognitionStatus.DONE, 'three')]
+
+    def test_a_batch_waits_for_what_comes_soon(self):
+        bench = Bench(said('one', delay_s=1.0), said('two', delay_s=1.0), batch=2,
+                      batch_delay_s=PATIENCE_S)
+        bench.submit(1)
+        with ThreadPoolExecutor(1) as lent:
+            done = lent.submit(bench.finish, 2)
+            bench.submit(2)
+            done.result(PATIENCE_S)
+        assert [it.worker_ms for it in bench.delivered] == [1000, 1000]
+
+    def test_a_batch_waits_no_longer_than_it_may(self):
+        bench = Bench(said('one'), batch=2, batch_delay_s=0.01)
+        bench.submit(1)
+        bench.finish(1)
+        assert [it.text for it in bench.delivered] == ['one']
+
+    def test_a_worker_stops_after_a_batch_that_is_not_full(self):
+        bench = Bench(said('one'), batch=3)
+        bench.submit(1)
+        bench.worker._jobs.put(None)
+        bench.worker.run()
+        assert [it.text for it in bench.delivered] == ['one']

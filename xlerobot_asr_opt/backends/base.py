@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,15 @@ from xlerobot_asr_opt.errors import BackendError, ConfigurationError, GarbageErr
 from xlerobot_asr_opt.records import NOT_GIVEN, SAMPLE_RATE, RecognitionStatus, Word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from xlerobot_asr_opt.backends.chain import BackendChain
     from xlerobot_asr_opt.core.breaker import Health
     from xlerobot_asr_opt.parameters import InferenceParameters
 
-__all__ = ['Candidate', 'InferenceBackend', 'Prepared', 'Result', 'Samples', 'candidate',
-           'check_result', 'check_samples', 'create']
+__all__ = ['BatchBackend', 'Candidate', 'InferenceBackend', 'Prepared', 'Result', 'Samples',
+           'candidate', 'check_result', 'check_samples', 'create', 'recognise_each',
+           'takes_batches']
 
 Samples = npt.NDArray[np.int16]
 """int16[n], mono at SAMPLE_RATE; may be a read-only view of loaned memory."""
@@ -151,6 +152,44 @@ class InferenceBackend(Protocol):
 
     def close(self) -> None:
         """Let go of the model; ``load`` opens it again. Closing twice is allowed."""
+
+
+class BatchBackend(InferenceBackend, Protocol):
+    """An InferenceBackend that takes several segments at once, where that is faster."""
+
+    def recognise_batch(self, batch: Sequence[Prepared]) -> list[Result | BackendError]:
+        """Turn the features of several segments into their texts, as ``recognise`` would.
+
+        Args:
+            batch: at least one.
+
+        Returns:
+            For each of them the result, or the error of that one alone.
+
+        Raises:
+            BackendError: the model failed on all.
+        """
+
+
+def takes_batches(backend: InferenceBackend) -> TypeGuard[BatchBackend]:
+    """Whether a backend takes several segments at once."""
+    return hasattr(backend, 'recognise_batch')
+
+
+def recognise_each(
+    backend: InferenceBackend, batch: Sequence[Prepared],
+) -> list[Result | BackendError]:
+    """Do for any backend what BatchBackend does, one segment after the other."""
+    return [_or_error(backend.recognise, prepared) for prepared in batch]
+
+
+def _or_error(
+    recognise: Callable[[Prepared], Result], prepared: Prepared,
+) -> Result | BackendError:
+    try:
+        return recognise(prepared)
+    except BackendError as error:
+        return error
 
 
 def check_samples(samples: Samples, longest: int) -> None:

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xlerobot_asr_opt.backends.base import Prepared, Result, Samples, check_result, check_samples
+from xlerobot_asr_opt.backends.base import (
+    Prepared,
+    Result,
+    Samples,
+    check_result,
+    check_samples,
+    recognise_each,
+    takes_batches,
+)
 from xlerobot_asr_opt.backends.link import Link, LinkStatistics
 from xlerobot_asr_opt.backends.routes import Routes
 from xlerobot_asr_opt.core.breaker import HealthLimits, Rules, State
@@ -26,7 +34,7 @@ from xlerobot_asr_opt.records import SAMPLE_RATE
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from xlerobot_asr_opt.backends.base import Candidate
+    from xlerobot_asr_opt.backends.base import BatchBackend, Candidate
     from xlerobot_asr_opt.parameters import InferenceParameters
 
 __all__ = ['BackendChain', 'Policy']
@@ -216,6 +224,22 @@ class BackendChain:
                 lost_ms=1e3 * (asked - begin), recogniser=link.digest)
         raise self._nobody(rests, failed)
 
+    def recognise_batch(self, batch: Sequence[Prepared]) -> list[Result | BackendError]:
+        """Ask one backend for all at once, if it is the first for each, and can do that.
+
+        What fails in the batch is recognised once more alone, by whoever is next: no segment
+        suffers from the one beside it.
+        """
+        for link in self._links:
+            link.look()
+        firsts = {link for prepared in batch for link in self._turns(prepared.length)[:1]}
+        first = firsts.pop() if len(firsts) == 1 and len(batch) > 1 else None
+        if first is None or not takes_batches(first.backend):
+            return recognise_each(self, batch)
+        told = self._ask_for_all(first, first.backend, batch)
+        return [one if isinstance(one, Result) else recognise_each(self, [prepared])[0]
+                for one, prepared in zip(told, batch, strict=True)]
+
     def force(self, name: str, state: State | None) -> None:
         """Switch a backend on (CLOSED) or off (OPEN) by hand, until ``release``.
 
@@ -295,6 +319,42 @@ class BackendChain:
             raise BackendError(f'{type(error).__name__}: {error}') from error
         link.answered()
         return result
+
+    def _ask_for_all(
+        self, link: Link, backend: BatchBackend, batch: Sequence[Prepared],
+    ) -> list[Result | None]:
+        """Have one backend recognise a batch, and count how that went; None: it failed on that."""
+        own = [prepared.own for prepared in batch
+               if isinstance(prepared, _Prepared) and prepared.maker is link]
+        if len(own) < len(batch):
+            return [None] * len(batch)
+        link.breaker.admit()
+        is_only = len(self._links) == 1
+        try:
+            told = link.call(lambda: backend.recognise_batch(own),
+                             None if is_only else self._policy.timeout_s * len(batch))
+        except BackendError as error:
+            link.failed(error)
+            return [None] * len(batch)
+        except Exception as error:
+            if is_only:
+                raise
+            _log.exception('%s: an error that no backend may raise', link.name)
+            link.failed(error)
+            return [None] * len(batch)
+        return [self._checked(link, one) for one in told]
+
+    def _checked(self, link: Link, told: Result | BackendError) -> Result | None:
+        """One result of a batch, counted; None: it is an error, or garbage."""
+        try:
+            if isinstance(told, BackendError):
+                raise told
+            check_result(told)
+        except BackendError as error:
+            link.failed(error)
+            return None
+        link.answered()
+        return dataclasses.replace(told, recogniser=link.digest)
 
     def _nobody(
         self, rests: Mapping[Link, str], failed: Mapping[Link, BackendError],

@@ -21,7 +21,7 @@ from xlerobot_asr_opt.errors import BackendError, NotANumberError, ShapeError
 from xlerobot_asr_opt.records import SAMPLE_RATE, RecognitionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ['ScriptedBackend']
 
@@ -107,8 +107,23 @@ class ScriptedBackend:
         """
         start = self._clock()
         answer = self._due(prepared)
-        if answer.delay_s:
-            self._sleep(answer.delay_s)
+        self._wait(answer.delay_s)
+        return self._result(prepared, answer, start)
+
+    def recognise_batch(self, batch: Sequence[Prepared]) -> list[Result | BackendError]:
+        """Give the answers that are due, all after the time that the slowest of them takes."""
+        start = self._clock()
+        answers = [self._due(prepared) for prepared in batch]
+        self._wait(max(answer.delay_s for answer in answers))
+        return [self._result_or_error(prepared, answer, start)
+                for prepared, answer in zip(batch, answers, strict=True)]
+
+    def _wait(self, seconds: float) -> None:
+        if seconds:
+            self._sleep(seconds)
+
+    def _result(self, prepared: Prepared, answer: Answer, start: float) -> Result:
+        """What an answer says, once its time is over; raises BackendError if it says so."""
         _fail(answer)
         if answer.kind is Kind.HOT:
             self._hot_until = self._clock() + answer.lasts_s
@@ -127,6 +142,14 @@ class ScriptedBackend:
             features_ms=prepared.features_ms,
             decode_ms=1e3 * (self._clock() - start),
         )
+
+    def _result_or_error(
+        self, prepared: Prepared, answer: Answer, start: float,
+    ) -> Result | BackendError:
+        try:
+            return self._result(prepared, answer, start)
+        except BackendError as error:
+            return error
 
     def _begin(self) -> None:
         self._turn = 0

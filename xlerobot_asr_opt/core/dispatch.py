@@ -18,6 +18,7 @@ from __future__ import annotations
 import heapq
 import logging
 import math
+import random
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ from xlerobot_asr_opt.core.outcomes import (
     refused,
     transcript,
 )
-from xlerobot_asr_opt.core.queueing import WaitingLine
+from xlerobot_asr_opt.core.placement import Placement
 from xlerobot_asr_opt.core.stream_order import StreamOrder
 from xlerobot_asr_opt.core.worker_pool import WorkerPool
 from xlerobot_asr_opt.errors import StoreError
@@ -60,6 +61,7 @@ from xlerobot_asr_opt.records import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from xlerobot_asr_opt.core.forecast import Forecast
     from xlerobot_asr_opt.core.worker_pool import Worker
     from xlerobot_asr_opt.parameters import SchedulerParameters
     from xlerobot_asr_opt.records import Recognition, Ticket, WorkerStatus
@@ -99,22 +101,27 @@ class Dispatcher:
     Args:
         parameters: of the node scheduler.
         clock: seconds, monotonic.
+        chance: whom a worker without work looks at to steal from; None: the same at every start.
     """
 
-    def __init__(self, parameters: SchedulerParameters, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, parameters: SchedulerParameters, clock: Callable[[], float],
+        chance: random.Random | None = None,
+    ) -> None:
         self._parameters = parameters
         self._clock = clock
+        self._chance = chance or random.Random(0)  # noqa: S311 - no secret hangs on it
         self._actions: list[Action] = []
         self._settled: OrderedDict[int, TranscriptStatus] = OrderedDict()
         self._outcomes = dict.fromkeys(TranscriptStatus, 0)
         self._admitted = self._granted = self._regranted = self._cache_hits = self._shared = 0
-        self._ahead = self._ahead_used = 0
+        self._ahead = self._ahead_used = self._foretold = self._stolen = 0
         self._jobs_made = 0
         self._forget()
 
     def _forget(self) -> None:
         self._pool = WorkerPool()
-        self._line = WaitingLine()
+        self._line = Placement(self._pool, self._chance)
         self._streams: OrderedDict[str, StreamOrder] = OrderedDict()
         self._stuck: dict[StreamOrder, float] = {}
         self._open: dict[int, OpenSegment] = {}
@@ -168,13 +175,13 @@ class Dispatcher:
     def on_worker(self, status: WorkerStatus) -> list[Action]:
         """A worker said what it can take."""
         now = self._begin()
-        limits = self._pool.limits
+        offers = self._pool.offers
         change = self._pool.update(status, now)
         if change is not None:
             for lease in list(change.worker.leases):
-                self._return(lease)
+                self._return(lease, now)
                 self._failed(lease, change.fault, change.reason, now)
-        if self._pool.limits != limits:
+        if self._pool.offers != offers:
             self._line_up_again(now)
         return self._end(now)
 
@@ -184,9 +191,10 @@ class Dispatcher:
         name = (recognition.segment, recognition.attempt)
         lease = self._leases.get(name)
         if lease is not None and lease.worker.name == recognition.worker:
-            self._return(lease)
+            is_first = not lease.worker.service.measured
+            self._return(lease, now, answered=recognition.status in ANSWERED)
         else:
-            lease = None
+            lease, is_first = None, False
         job = self._job_of_grant.get(recognition.segment)
         if recognition.status in ANSWERED:
             if lease is not None:
@@ -196,18 +204,21 @@ class Dispatcher:
         elif job is not None and lease is not None and job.lease is lease:
             self._failed(lease, recognition.status is not RecognitionStatus.TORN,
                          f'{recognition.worker}: {recognition.reason or "no reason given"}', now)
+        if is_first and lease is not None and lease.worker.service.measured:
+            # What has waited since nothing was known can be judged now.
+            self._line_up_again(now)
         return self._end(now)
 
     def on_tick(self) -> list[Action]:
-        """Time passed: every 10 to 50 ms, or what precision of the time-outs is wanted."""
+        """Time passed: every 10 ms, or what precision of refusals and time-outs is wanted."""
         now = self._begin()
-        limits = self._pool.limits
+        offers = self._pool.offers
         for worker in self._pool.silent(now - self._parameters.worker_timeout):
             # It may be alive and only cut off: what it holds keeps taking its credit.
             for lease in list(worker.leases):
                 self._failed(lease, True, f'worker {worker.name} was silent for '
                              f'{self._parameters.worker_timeout:g} s', now)
-        if self._pool.limits != limits:
+        if self._pool.offers != offers:
             self._line_up_again(now)
         self._time_out_lookups(now)
         self._time_out_leases(now)
@@ -230,6 +241,7 @@ class Dispatcher:
         the next incarnation. What was settled stays known, and the counters go on.
         """
         self._outcomes[TranscriptStatus.CANCELLED] += len(self._open)
+        self._stolen += self._line.counters().steal_count
         self._forget()
 
     def statistics(self) -> DispatchStatistics:
@@ -250,6 +262,8 @@ class Dispatcher:
             shared=self._shared,
             ahead=self._ahead,
             ahead_used=self._ahead_used,
+            foretold=self._foretold,
+            stolen=self._stolen + self._line.counters().steal_count,
         )
 
     # Around every input
@@ -259,8 +273,7 @@ class Dispatcher:
         while self._deadlines and self._deadlines[0][0] < now:
             segment = self._open.get(heapq.heappop(self._deadlines)[1])
             if segment is not None and segment.outcome is None:
-                granted = len(segment.job.leases) if segment.job else 0
-                self._decide(segment, expired(segment.ticket, granted), now)
+                self._come_due(segment, now)
         return now
 
     def _end(self, now: float) -> list[Action]:
@@ -345,6 +358,8 @@ class Dispatcher:
             job.priority, job.deadline = urgency
             if waits:
                 self._wait(job, now)
+        elif job in self._line:
+            self._come_due_at(now, segment, now)
 
     # Members and states: the only places that change the count of those who wait
 
@@ -411,7 +426,13 @@ class Dispatcher:
                          f'take at most {longest / SAMPLE_RATE:.1f} s; split it earlier', now)
             return
         self._move(job, JobState.WAITING)
-        self._line.push(job, self._pool.limit(job.length))
+        forecast = self._refuse_late(job, now)
+        if self._jobs.get(job.key) is not job:
+            return
+        self._line.queue(job, _favourite(job), now)
+        if forecast is not None:
+            for segment in job.members.values():
+                self._come_due_at(segment.deadline - forecast.service_s, segment, now)
 
     def _line_up_again(self, now: float) -> None:
         for job in self._line.clear():
@@ -419,17 +440,59 @@ class Dispatcher:
 
     def _place(self, now: float) -> None:
         """Grant as long as somebody waits and somebody has credit for it."""
-        while self._line and self._pool.has_credit:
-            for job in self._line.heads():
-                segment = next(iter(job.members.values()), None)
-                worker = self._pool.choose(job, segment.order.worker if segment else '')
-                if worker is not None:
-                    break
-            else:
+        while (taken := self._line.next()) is not None:
+            job, worker = taken
+            if self._ask(job, now):
+                continue
+            if job.members and now + worker.would_take_s(job.length, now) > job.deadline:
+                self._refuse_late(job, now)
+                if not job.members:
+                    continue
+            self._grant(job, worker, now)
+
+    # What cannot be done in time
+
+    def _refuse_late(self, job: Job, now: float) -> Forecast | None:
+        """Refuse the segments of a waiting job whose budget cannot suffice; may end the job.
+
+        What can begin at once is never refused: whoever measures nothing any more learns nothing.
+        """
+        if job.deadline == math.inf:
+            return None
+        forecast = self._line.forecast(job, now)
+        if forecast is not None and forecast.queue_s > 0.0:
+            for segment in list(job.members.values()):
+                if now + forecast.total_s > segment.deadline:
+                    self._foretell(segment, forecast, now)
+        return forecast
+
+    def _foretell(self, segment: OpenSegment, forecast: Forecast, now: float) -> None:
+        self._foretold += 1
+        granted = len(segment.job.leases) if segment.job else 0
+        self._decide(segment, refused(forecast.refusal(
+            segment.deadline - now, segment.ticket.budget_s), granted), now)
+
+    def _come_due_at(self, latest: float, segment: OpenSegment, now: float) -> None:
+        """Look at a segment again when a worker would have to begin with it."""
+        if segment.deadline < math.inf:
+            heapq.heappush(self._deadlines, (max(now, latest), segment.ticket.segment))
+
+    def _come_due(self, segment: OpenSegment, now: float) -> None:
+        """A segment's budget has run out, or will before a worker that began now were done."""
+        job = segment.job
+        if segment.deadline < now:
+            granted = len(job.leases) if job else 0
+            self._decide(segment, expired(segment.ticket, granted), now)
+        elif job is not None and job.state is JobState.WAITING:
+            forecast = self._line.forecast(job, now)
+            if forecast is None:
                 return
-            self._line.take(job)
-            if not self._ask(job, now):
-                self._grant(job, worker, now)
+            if now + forecast.service_s > segment.deadline:
+                self._foretell(segment, forecast, now)
+            else:
+                self._come_due_at(segment.deadline - forecast.service_s, segment, now)
+
+    # Grants
 
     def _grant(self, job: Job, worker: Worker, now: float) -> None:
         grant = Grant(job.name, len(job.leases) + 1, worker.name)
@@ -446,10 +509,10 @@ class Dispatcher:
         self._regranted += grant.attempt > 1
         self._actions.append(Send(grant))
 
-    def _return(self, lease: Lease) -> None:
+    def _return(self, lease: Lease, now: float, *, answered: bool = False) -> None:
         """Give the worker its credit back."""
         del self._leases[lease.grant.segment, lease.grant.attempt]
-        lease.worker.leases.pop(lease, None)
+        lease.worker.returned(lease, now, answered=answered)
 
     def _time_out_leases(self, now: float) -> None:
         before = now - self._parameters.grant_timeout
@@ -457,7 +520,7 @@ class Dispatcher:
             lease = next(iter(self._leases.values()))
             if lease.granted > before:
                 return
-            self._return(lease)
+            self._return(lease, now)
             self._failed(lease, True, f'worker {lease.worker.name} did not answer within '
                          f'{self._parameters.grant_timeout:g} s', now)
 
@@ -592,6 +655,13 @@ class Dispatcher:
         total = ticket.ingest_latency_ms + 1e3 * (now - segment.received)
         self._actions.append(Publish(transcript(ticket, outcome, total)))
         self._actions.append(Settle(Acknowledgement(ticket.segment, outcome.status)))
+
+
+def _favourite(job: Job) -> str:
+    """The worker that served the stream last; empty: none did."""
+    for segment in job.members.values():
+        return segment.order.worker
+    return ''
 
 
 def _stages(segment: OpenSegment, job: Job, answer: Answer, *, own: bool) -> Latency:

@@ -101,6 +101,8 @@ class DispatchStatistics:
     shared: int
     ahead: int
     ahead_used: int
+    foretold: int
+    stolen: int
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,8 @@ class Job:
         return next(iter(self.members), self.preview)
 
     @property
-    def rank(self) -> tuple[int, float, int]:
-        """Place in the queue: class, then earliest deadline, then first come."""
-        return self.priority, self.deadline, self.order
+    def stream(self) -> str:
+        """Whose it is while it waits: the stream of the segment that it would be granted for."""
+        for segment in self.members.values():
+            return segment.ticket.stream
+        return ''

@@ -105,7 +105,7 @@ class Ingest:
         _check_language(language)
         if stream in self._streams and not self._streams[stream].ended:
             raise AudioError(f'stream {stream} is open already; choose another name')
-        self._open(Source(stream, self._request(language), duration_s, owned=True))
+        self._open(Source(stream, self._request(stream, language), duration_s, owned=True))
         return stream
 
     def accept(self, chunk: Chunk) -> list[Ticket]:
@@ -289,7 +289,7 @@ class Ingest:
         if stream is not None:
             return stream
         try:
-            return self._open(Source(name, self._request()))
+            return self._open(Source(name, self._request(name)))
         except AudioError as error:
             self._complaints.tell('', 'refused', f'a chunk is not heard: {error}')
             return None
@@ -314,9 +314,11 @@ class Ingest:
         self._tell(stream)
         return tickets
 
-    def _request(self, language: str = '') -> Request:
+    def _request(self, stream: str, language: str = '') -> Request:
         return Request(
-            language=language or self._parameters.language, budget_s=self._parameters.budget)
+            language=language or self._parameters.language,
+            priority=int(stream not in self._parameters.urgent_streams),
+            budget_s=self._parameters.budget)
 
     def _status(self, name: str) -> StreamStatus:
         return self._streams[name].status(self._store.kept(name))

@@ -1,4 +1,4 @@
-"""The workers that take segments: their credit, their health, and whom to grant next."""
+"""The workers that take segments: their credit, their health, their speed, and what they hold."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import bisect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from xlerobot_asr_opt.core.service_time import ServiceTime
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xlerobot_asr_opt.core.dispatch_records import Job, Lease
+    from xlerobot_asr_opt.core.ranked_line import Demand
     from xlerobot_asr_opt.records import WorkerStatus
 
 __all__ = ['Loss', 'Worker', 'WorkerPool']
@@ -22,12 +27,16 @@ class Worker:
         seen: when it said so [s].
         leases: grants that it has not answered.
         strikes: grants that came to nothing since its last good answer.
+        service: what its answers took, of its time alone; lengths in samples.
+        answered: when it answered last [s].
     """
 
     status: WorkerStatus
     seen: float
     leases: dict[Lease, None] = field(default_factory=dict)
     strikes: int = 0
+    service: ServiceTime = field(default_factory=ServiceTime)
+    answered: float = 0.0
 
     @property
     def name(self) -> str:
@@ -38,6 +47,39 @@ class Worker:
     def credit(self) -> int:
         """Segments that it can take now; negative after it lowered its capacity."""
         return self.status.capacity - len(self.leases)
+
+    def fits(self, demand: Demand) -> bool:
+        """Whether it may take jobs of this demand."""
+        limit, tried = demand
+        return self.status.longest >= limit and self.status.worker not in tried
+
+    def returned(self, lease: Lease, now: float, *, answered: bool) -> None:
+        """Give back the credit of a lease; learn from an answer how long one takes.
+
+        A worker does one after the other: an answer took it the time since the one before, or
+        since the grant if it had nothing to do.
+        """
+        if lease not in self.leases:
+            return
+        del self.leases[lease]
+        if answered:
+            began = max(lease.granted, self.answered)
+            self.service.observe(lease.job.length, now - began)
+        self.answered = now
+
+    def busy_s(self, now: float) -> float:
+        """How long it will take for what it holds [s]."""
+        if not self.leases:
+            return 0.0
+        leases = iter(self.leases)
+        first = next(leases)
+        elapsed = now - max(first.granted, self.answered)
+        rest = sum(self.service.of_one(lease.job.length) for lease in leases)
+        return max(0.0, self.service.of_one(first.job.length) - elapsed) + rest
+
+    def would_take_s(self, length: int, now: float) -> float:
+        """How long it will take for what it holds and one segment of this length more [s]."""
+        return self.busy_s(now) + self.service.of_one(length)
 
 
 @dataclass(frozen=True)
@@ -67,6 +109,7 @@ class WorkerPool:
         self._workers: dict[str, Worker] = {}
         self._away: dict[str, Worker] = {}
         self._limits: tuple[int, ...] = ()
+        self._offers: tuple[tuple[str, int], ...] = ()
         self._recogniser: bytes | None = None
 
     def __len__(self) -> int:
@@ -88,14 +131,13 @@ class WorkerPool:
         return self._limits[-1] if self._limits else None
 
     @property
-    def limits(self) -> tuple[int, ...]:
-        """The different ``longest`` of the workers, rising [samples]."""
-        return self._limits
+    def offers(self) -> tuple[tuple[str, int], ...]:
+        """Who takes grants, and their ``longest`` [samples]: what waits is queued by these."""
+        return self._offers
 
-    @property
-    def has_credit(self) -> bool:
-        """Whether any worker can take a segment."""
-        return any(worker.credit > 0 for worker in self._workers.values())
+    def with_credit(self) -> list[Worker]:
+        """The workers that can take a segment now."""
+        return [worker for worker in self._workers.values() if worker.credit > 0]
 
     def is_idle(self, length: int) -> bool:
         """Whether a worker that takes this length [samples] has nothing to do."""
@@ -134,28 +176,21 @@ class WorkerPool:
                           if worker.leases}
         return gone
 
-    def choose(self, job: Job, favourite: str) -> Worker | None:
-        """Whom to grant a job now; None: it has to wait.
+    def candidates(self, job: Job) -> list[Worker]:
+        """Who may be granted a job, now or later; empty: nobody that takes grants.
 
-        A worker that failed on the job is out while another would take it, even one that is busy;
-        a worker that failed on others of late is taken last.
-
-        Args:
-            job: to be granted.
-            favourite: worker that served the stream last; taken if it has credit.
+        A worker that failed on the job is out while another one would take it, even a busy one.
         """
         fit = [worker for worker in self._workers.values()
                if worker.status.longest >= job.length and worker.status.capacity > 0]
-        untried = [worker for worker in fit if worker.name not in job.tried] or fit
-        free = [worker for worker in untried if worker.credit > 0]
-        if not free:
-            return None
-        fewest = min(worker.strikes for worker in free)
-        sound = [worker for worker in free if worker.strikes == fewest]
-        for worker in sound:
-            if worker.name == favourite:
-                return worker
-        return min(sound, key=lambda worker: len(worker.leases))
+        if not job.tried:
+            return fit
+        return [worker for worker in fit if worker.name not in job.tried] or fit
+
+    def demand(self, job: Job, candidates: Iterable[Worker]) -> Demand:
+        """What a job asks of a worker, for its lane."""
+        tried = job.tried.difference(worker.name for worker in candidates)
+        return self.limit(job.length), tried
 
     def _welcome(self, status: WorkerStatus, now: float) -> None:
         """Take a worker in, with what it still holds if it was only silent."""
@@ -175,3 +210,5 @@ class WorkerPool:
     def _measure(self) -> None:
         self._recogniser = self.recogniser
         self._limits = tuple(sorted({worker.status.longest for worker in self._workers.values()}))
+        self._offers = tuple((worker.name, worker.status.longest)
+                             for worker in self._workers.values() if worker.status.capacity > 0)

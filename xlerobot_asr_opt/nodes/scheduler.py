@@ -21,7 +21,7 @@ from xlerobot_asr_opt.ros.managed import ManagedNode
 from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.timers import steady_timer
 
-TICK_PERIOD_S = 0.02
+TICK_PERIOD_S = 0.01
 STATUS_PERIOD_S = 1.0
 
 
