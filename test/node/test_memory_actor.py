@@ -59,13 +59,17 @@ def acting(open_world, monkeypatch):
     return acting
 
 
-def test_nodes_release_memory_and_the_silent_one_is_named(acting):
+def test_nodes_release_memory_and_the_silent_one_is_named(acting, monkeypatch):
+    monkeypatch.setattr(memory_actor, 'PATIENCE_S', 60.0)
     acting.begin(Rung.RELEASE)
+    acting.world.spin_until(
+        lambda: acting.actor._open.waiting == {'absent'}, 'the answer of ingest')
+    monkeypatch.setattr(memory_actor, 'PATIENCE_S', 0.0)
     report, silent = acting.end()
     assert silent == ['absent']
     assert report.before > 0
     assert report.after > 0
-    assert report.duration >= 0.5
+    assert report.duration > 0
 
 
 def test_an_answer_that_comes_too_late_changes_nothing(acting):
