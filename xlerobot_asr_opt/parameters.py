@@ -153,6 +153,10 @@ class IngestParameters:
         64, 'Room for segments that are not acknowledged yet.', unit='MiB', low=4, high=4096)
     store_directory: str = parameter(
         '', 'Where the segment store lies; empty: the state directory of the user.')
+    partials: float = parameter(
+        0.0, 'Speech after which what was said so far is recognised and published as partial, '
+        'and again after as much more, while a worker is idle; 0: never.',
+        unit='s', low=0.0, high=30.0)
     streams: int = parameter(64, 'Most streams at a time.', low=1, high=10000)
     silence_warning: float = parameter(
         10.0, 'A microphone that is digitally silent for this long is reported.',

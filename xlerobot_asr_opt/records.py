@@ -68,6 +68,8 @@ class Flag(enum.IntFlag):
     """The stream ended, or ingest died, in mid-speech."""
     PROVISIONAL = 8
     """Of tickets alone: the speaker pauses, and this will be a segment if he does not go on."""
+    PARTIAL = 16
+    """Beside PROVISIONAL: the speaker goes on, and this is what he has said so far."""
 
 
 class StreamState(enum.IntEnum):
@@ -152,6 +154,11 @@ class Ticket:
     def provisional(self) -> bool:
         """Whether it foretells a segment that nobody has to answer for."""
         return Flag.PROVISIONAL in self.flags
+
+    @property
+    def partial(self) -> bool:
+        """Whether its text is wanted although its speaker goes on."""
+        return Flag.PARTIAL in self.flags
 
     @property
     def end_ns(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 
-from xlerobot_asr_opt.core.dispatch import Dispatcher, LookUp, Publish, Send, Settle, Store
+from xlerobot_asr_opt.core.dispatch import Dispatcher, LookUp, Publish, Send, Settle, Show, Store
 from xlerobot_asr_opt.parameters import SchedulerParameters
 from xlerobot_asr_opt.records import (
     Flag,
@@ -40,6 +40,7 @@ class World:
         questions: of the cache, not answered yet.
         values: what the cache was given, by key.
         transcripts: published, in order.
+        shown: partial ones, in order.
     """
 
     def __init__(self, **parameters: object) -> None:
@@ -49,6 +50,7 @@ class World:
         self.questions: list[LookUp] = []
         self.values: dict[bytes, str] = {}
         self.transcripts: list[Transcript] = []
+        self.shown: list[Transcript] = []
         self.settled: list[int] = []
         parameters.setdefault('use_cache', False)
         self.dispatcher = Dispatcher(SchedulerParameters(**parameters), lambda: self.now)
@@ -88,7 +90,8 @@ class World:
         self.carry_out(self.dispatcher.on_ticket(Ticket(
             segment=segment, stream=stream, sequence=self._sequences.get(stream, 0),
             oldest_kept=0, begin_ns=0, length=fields.pop('length', 16_000),
-            digest=digest(samples or f'preview {segment}'), flags=Flag.PROVISIONAL, **fields)))
+            digest=digest(samples or f'preview {segment}'),
+            flags=fields.pop('flags', Flag.PROVISIONAL), **fields)))
         return segment
 
     def count_from(self, sequence: int, stream: str = 'a') -> None:
@@ -170,6 +173,8 @@ class World:
                 self.grants.append(action.grant)
             elif isinstance(action, Publish):
                 self.transcripts.append(action.transcript)
+            elif isinstance(action, Show):
+                self.shown.append(action.transcript)
             elif isinstance(action, Settle):
                 self.settled.append(action.acknowledgement.segment)
                 self.kept.pop(action.acknowledgement.segment, None)

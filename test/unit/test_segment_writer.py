@@ -68,6 +68,21 @@ def test_a_pause_foretells_the_segment_that_ends_with_it(store):
     assert not ticket.provisional
 
 
+def test_what_was_said_so_far_is_shown_again_and_again(store):
+    writer = SegmentWriter('hall', store, Request(language='en'), lambda: 12.5, partials=1000)
+    samples = sound(4000)
+    shown = []
+    for begin in range(0, 4000, 400):
+        writer.write([*([Begin(0)] if not begin else []), Audio(samples[begin:begin + 400])])
+        if writer.preview is not None and writer.preview not in shown:
+            shown.append(writer.preview)
+    assert [one.length for one in shown] == [1200, 2400, 3600]
+    assert all(one.partial and one.provisional and one.sequence == 0 for one in shown)
+    np.testing.assert_array_equal(store.samples(shown[1].segment), samples[:2400])
+    writer.write([End(4000, interrupted=False), Begin(5000), Audio(samples[:900])])
+    assert writer.preview is None
+
+
 def test_speech_that_goes_on_is_another_segment_than_was_foretold(store, writer):
     samples = sound(4000)
     writer.write([Begin(0), Audio(samples[:2000]), Pause(1500)])

@@ -35,6 +35,7 @@ from xlerobot_asr_opt.core.dispatch_records import (
     Publish,
     Send,
     Settle,
+    Show,
     Store,
 )
 from xlerobot_asr_opt.core.outcomes import (
@@ -74,6 +75,7 @@ __all__ = [
     'Publish',
     'Send',
     'Settle',
+    'Show',
     'Store',
 ]
 
@@ -115,7 +117,7 @@ class Dispatcher:
         self._settled: OrderedDict[int, TranscriptStatus] = OrderedDict()
         self._outcomes = dict.fromkeys(TranscriptStatus, 0)
         self._admitted = self._granted = self._regranted = self._cache_hits = self._shared = 0
-        self._ahead = self._ahead_used = self._foretold = self._stolen = 0
+        self._ahead = self._ahead_used = self._foretold = self._stolen = self._partials = 0
         self._jobs_made = 0
         self._forget()
 
@@ -262,6 +264,7 @@ class Dispatcher:
             shared=self._shared,
             ahead=self._ahead,
             ahead_used=self._ahead_used,
+            partials=self._partials,
             foretold=self._foretold,
             stolen=self._stolen + self._line.counters().steal_count,
         )
@@ -326,11 +329,16 @@ class Dispatcher:
         self._start(job, now)
 
     def _foresee(self, ticket: Ticket, now: float) -> None:
-        """Begin what a segment will probably want, if that keeps nobody else waiting."""
-        if (self._parameters.look_ahead and (ticket.digest, ticket.language) not in self._jobs
-                and self._has_leisure(ticket.length)):
+        """Begin what nobody has to answer for, if that keeps nobody else waiting."""
+        if ((ticket.digest, ticket.language) in self._jobs or not self._has_leisure(ticket.length)
+                or not (ticket.partial or self._parameters.look_ahead)):
+            return
+        job = self._make_job(ticket, math.inf, preview=ticket.segment)
+        if ticket.partial:
+            job.partial = ticket
+        else:
             self._ahead += 1
-            self._start(self._make_job(ticket, math.inf, preview=ticket.segment), now)
+        self._start(job, now)
 
     def _has_leisure(self, length: int) -> bool:
         return not self._line and self._pool.is_idle(length)
@@ -395,9 +403,13 @@ class Dispatcher:
     # The cache
 
     def _ask(self, job: Job, now: float) -> bool:
-        """Ask the cache, unless it was asked, is not used, or nobody knows the recogniser."""
+        """Ask the cache, unless it was asked, is not used, or nobody knows the recogniser.
+
+        The same beginning of speech is hardly ever heard twice: for a partial text it is not used.
+        """
         recogniser = self._pool.recogniser
-        if job.question is not None or not self._parameters.use_cache or recogniser is None:
+        if (job.question is not None or job.partial is not None
+                or not self._parameters.use_cache or recogniser is None):
             return False
         self._move(job, JobState.LOOKUP)
         job.question, job.looked_up = job.name, (now, math.inf)
@@ -561,7 +573,7 @@ class Dispatcher:
                       and lease.grant.attempt == recognition.attempt
                       and lease.worker.name == recognition.worker), None)
         self._answer(job, Answer(recognition, now, lease=lease), now)
-        if lease is not None and self._parameters.use_cache:
+        if lease is not None and self._parameters.use_cache and job.partial is None:
             key = cache_key(job.key[0], recognition.recogniser, job.key[1])
             self._actions.append(Store(key, to_json(recognition)))
 
@@ -570,9 +582,23 @@ class Dispatcher:
         if job.members or not job.preview:
             self._give(job, answer, now)
         else:
+            if job.partial is not None:
+                self._show(job.partial, answer, now)
             self._move(job, JobState.ANSWERED)
             job.answer, job.lease = answer, None
             self._answered[job] = now
+
+    def _show(self, ticket: Ticket, answer: Answer, now: float) -> None:
+        """Publish what was said so far, unless more of it has been published."""
+        said, lease = answer.recognition, answer.lease
+        if (said.status is not RecognitionStatus.DONE or lease is None
+                or not self._order(ticket).shows(ticket)):
+            return
+        stages = Latency(wait=said.wait_ms, features=said.features_ms, encode=said.encode_ms,
+                         decode=said.decode_ms)
+        outcome = answered(said, 'none', len(lease.job.leases), stages)
+        self._partials += 1
+        self._actions.append(Show(transcript(ticket, outcome, 1e3 * (now - lease.granted))))
 
     def _give(self, job: Job, answer: Answer, now: float) -> None:
         """Give all who wait for a job its answer, each with its own times."""

@@ -30,6 +30,7 @@ __all__ = [
     'Publish',
     'Send',
     'Settle',
+    'Show',
     'Store',
 ]
 
@@ -70,13 +71,20 @@ class Publish:
 
 
 @dataclass(frozen=True)
+class Show:
+    """Publish what was said so far, while its speaker goes on."""
+
+    transcript: Transcript
+
+
+@dataclass(frozen=True)
 class Settle:
     """Publish an acknowledgement."""
 
     acknowledgement: Acknowledgement
 
 
-Action = LookUp | Store | Send | Publish | Settle
+Action = LookUp | Store | Send | Publish | Show | Settle
 """One thing for the node to do; a list of them is carried out in order."""
 
 
@@ -103,6 +111,7 @@ class DispatchStatistics:
     ahead_used: int
     foretold: int
     stolen: int
+    partials: int
 
 
 @dataclass(frozen=True)
@@ -196,6 +205,7 @@ class Job:
         deadline: of the most urgent member [s], or inf.
         state: see JobState.
         preview: the provisional segment that it was begun for; 0: an announced one.
+        partial: its ticket, if its text is to be shown while the speaker goes on.
         members: the segments that wait for the answer, by number; none: all were withdrawn, or
             none is announced yet.
         question: the segment that the cache was asked for; None: not asked yet.
@@ -215,6 +225,7 @@ class Job:
     priority: int
     deadline: float
     preview: int = 0
+    partial: Ticket | None = None
     state: JobState = JobState.WAITING
     members: dict[int, OpenSegment] = field(default_factory=dict)
     question: int | None = None

@@ -77,6 +77,7 @@ class Ingest:
             longest=round(parameters.longest * SAMPLE_RATE))
         self._arrays = StreamArrays(
             parameters.streams, cutting, detector, parameters.silence_warning, parameters.gate)
+        self._partials = round(parameters.partials * SAMPLE_RATE)
         self._free = list(range(parameters.streams))
         self._streams: dict[str, Stream] = {}
         self._listening: dict[bytes, Stream] = {}
@@ -105,7 +106,9 @@ class Ingest:
         _check_language(language)
         if stream in self._streams and not self._streams[stream].ended:
             raise AudioError(f'stream {stream} is open already; choose another name')
-        self._open(Source(stream, self._request(stream, language), duration_s, owned=True))
+        self._open(Source(
+            stream, self._request(stream, language), duration_s, owned=True,
+            partials=self._partials))
         return stream
 
     def accept(self, chunk: Chunk) -> list[Ticket]:
@@ -182,7 +185,7 @@ class Ingest:
         return tickets
 
     def previews(self) -> list[Ticket]:
-        """Return provisional tickets of the pauses that have begun since this was asked last."""
+        """Return provisional tickets of what has paused, or gone on, since this was asked last."""
         pausing, self._pausing = self._pausing, set()
         streams = [self._streams[name] for name in sorted(pausing) if name in self._streams]
         return [stream.preview for stream in streams if stream.preview is not None]
@@ -289,7 +292,7 @@ class Ingest:
         if stream is not None:
             return stream
         try:
-            return self._open(Source(name, self._request(name)))
+            return self._open(Source(name, self._request(name), partials=self._partials))
         except AudioError as error:
             self._complaints.tell('', 'refused', f'a chunk is not heard: {error}')
             return None

@@ -198,7 +198,9 @@ class SegmentStore:
         segment.length = end
         self._length[segment.entry] = end
 
-    def preview(self, segment: OpenSegment, length: int) -> Ticket:
+    def preview(
+        self, segment: OpenSegment, length: int, flags: Flag = Flag.PROVISIONAL,
+    ) -> Ticket:
         """Show the first ``length`` samples of an open segment under an identity of their own.
 
         They can be read until the segment is released, or ends without them.
@@ -206,7 +208,7 @@ class SegmentStore:
         blocks = segment.blocks[:_blocks(length)]
         segment.previewed = length, self._digest(blocks, length)
         ticket = self._ticket(
-            segment, self._new_identity(), length, segment.previewed[1], Flag.PROVISIONAL)
+            segment, self._new_identity(), length, segment.previewed[1], flags)
         self._previews[ticket.segment] = _Kept(ticket, segment.entry, blocks)
         return ticket
 

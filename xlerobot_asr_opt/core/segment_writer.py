@@ -34,13 +34,14 @@ class SegmentWriter:
         segments: how many were sealed.
         clicks: how many were too short to be speech.
         dropped: how many were lost, in whole or in part, because the store was full.
-        preview: provisional ticket of the segment that is written, as it is if the newest pause is
-            its end; None: it has not paused.
+        preview: the newest provisional ticket of the segment that is written: as it is if the
+            newest pause is its end, or as it is so far, for a partial text; None: there is none.
         remarks: what should be told to a person, in words; the reader empties it.
     """
 
     def __init__(
         self, stream: str, store: SegmentStore, request: Request, latency_ms: Callable[[], float],
+        partials: int = 0,
     ) -> None:
         """Write into store.
 
@@ -49,6 +50,7 @@ class SegmentWriter:
             store: where the samples go.
             request: for the tickets.
             latency_ms: tells how long ago the newest chunk was received [ms].
+            partials: samples after which what is written is shown, again and again; 0: never.
         """
         self.origin_ns = 0
         self.segments = 0
@@ -60,6 +62,8 @@ class SegmentWriter:
         self._store = store
         self._request = request
         self._latency_ms = latency_ms
+        self._partials = partials
+        self._shown = 0
         self._segment: OpenSegment | None = None
         self._begin = 0
         self._holes: list[tuple[int, int]] = []
@@ -99,6 +103,7 @@ class SegmentWriter:
 
     def _open(self, at: int) -> None:
         self._begin = at
+        self._shown = 0
         begin_ns = self.origin_ns + at * _NS // SAMPLE_RATE
         try:
             self._segment = self._store.open(self._stream, begin_ns, **self._request._asdict())
@@ -113,7 +118,16 @@ class SegmentWriter:
             if segment.length:
                 return [self._seal(segment, segment.length, Flag.INTERRUPTED)]
             self._store.discard(segment)
+        else:
+            self._show(segment)
         return []
+
+    def _show(self, segment: OpenSegment) -> None:
+        """Foretell what was said so far, if enough has been said since that was done last."""
+        if self._partials and segment.length - self._shown >= self._partials:
+            self._shown = segment.length
+            self.preview = self._store.preview(
+                segment, segment.length, Flag.PROVISIONAL | Flag.PARTIAL)
 
     def _split(self, segment: OpenSegment, at: int) -> list[Ticket]:
         length = at - self._begin
@@ -125,6 +139,7 @@ class SegmentWriter:
             self._drop(error)
             return [self._seal(segment, length, Flag.SPLIT | Flag.INTERRUPTED)]
         self._begin = at
+        self._shown = 0
         self.preview = None
         self.segments += 1
         return [ticket]

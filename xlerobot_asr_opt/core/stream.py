@@ -37,12 +37,14 @@ class Source:
         request: for its tickets.
         duration_s: its length [s]; 0: not known.
         owned: somebody says when it ends; otherwise its chunks simply stop to come.
+        partials: samples of speech after which its text so far is wanted; 0: never.
     """
 
     stream: str
     request: Request
     duration_s: float = 0.0
     owned: bool = False
+    partials: int = 0
 
 
 class Stream:
@@ -80,7 +82,8 @@ class Stream:
         arrays.begin(row, clock())
         self._continuity = Continuity(arrays.clocks, row)
         self._writer = SegmentWriter(
-            source.stream, store, source.request, lambda: (clock() - self.heard_at) * 1e3)
+            source.stream, store, source.request, lambda: (clock() - self.heard_at) * 1e3,
+            source.partials)
         self._resampler: Resampler | None = None
         self._refused = 0
 
@@ -101,7 +104,10 @@ class Stream:
 
     @property
     def preview(self) -> Ticket | None:
-        """Foretells the segment that there will be if the newest pause is its end."""
+        """Foretells the segment that there will be if the newest pause is its end.
+
+        Or, with the flag PARTIAL, shows what was said so far.
+        """
         return self._writer.preview
 
     @property

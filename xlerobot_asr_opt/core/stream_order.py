@@ -41,6 +41,8 @@ class StreamOrder:
         self._entries: dict[int, OpenSegment | None] = {}
         self._places: list[int] = []
         self._held = 0
+        # The place and the length of the newest partial text.
+        self._shown = -1, 0
 
     @property
     def idle(self) -> bool:
@@ -66,6 +68,14 @@ class StreamOrder:
             place = self._shift + ticket.sequence
         segment.place, segment.epoch = place, self._epoch
         self._put(place, segment)
+
+    def shows(self, ticket: Ticket) -> bool:
+        """Whether a partial text is news: of a segment to come, and longer than the one before."""
+        place = self._shift + ticket.sequence
+        if place < self._next or (place, ticket.length) <= self._shown:
+            return False
+        self._shown = place, ticket.length
+        return True
 
     def pass_over(self, ticket: Ticket) -> None:
         """Do not wait for a segment that was settled before this order began."""

@@ -29,7 +29,8 @@ class SchedulerNode(ManagedNode):
     """Carries out what core/dispatch decides.
 
     in:   speech/tickets, workers, speech/recognitions
-    out:  speech/grants, speech/acknowledgements, transcript, text, scheduler/status, LiveSpeech
+    out:  speech/grants, speech/acknowledgements, transcript, partial, text, scheduler/status,
+          LiveSpeech
     asks: cache/lookup, cache/store
     """
 
@@ -43,6 +44,8 @@ class SchedulerNode(ManagedNode):
             self, msg.SchedulerStatus, names.SCHEDULER, names.LATCHED_QOS)
         self._transcripts = self.create_publisher(
             msg.Transcript, names.TRANSCRIPT, names.TRANSCRIPT_QOS)
+        self._partials = self.create_publisher(
+            msg.Transcript, names.PARTIAL, names.TRANSCRIPT_QOS)
         self._texts = self.create_publisher(String, names.TEXT, names.TRANSCRIPT_QOS)
         self._live_speech = LiveSpeechPublisher(self)
         self._cache = CacheClient(self)
@@ -51,6 +54,7 @@ class SchedulerNode(ManagedNode):
             dispatch.Store: lambda action: self._cache.store(action.key, action.value),
             dispatch.Send: self._send,
             dispatch.Publish: self._publish,
+            dispatch.Show: self._show,
             dispatch.Settle: self._settle,
         }
         self._activation = 0
@@ -127,6 +131,10 @@ class SchedulerNode(ManagedNode):
         if transcript.status is TranscriptStatus.DONE:
             self._texts.publish(String(data=transcript.text))
             self._live_speech.publish(transcript)
+
+    def _show(self, action: dispatch.Show) -> None:
+        self._partials.publish(conversions.transcript_message(action.transcript))
+        self._live_speech.publish(action.transcript)
 
     def _publish_status(self, *, active: bool = True) -> None:
         with self._statuses.loan() as view:

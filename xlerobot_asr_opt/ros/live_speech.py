@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from xlerobot_asr_opt.records import Transcript
+from xlerobot_asr_opt.records import Flag, Transcript
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import time_message
 
@@ -34,7 +34,7 @@ class LiveSpeechPublisher:
             node.get_logger().info('hri_msgs is not installed: no LiveSpeech is published')
 
     def publish(self, transcript: Transcript) -> None:
-        """Publish one text as final speech."""
+        """Publish one text, as final speech or, with the flag PARTIAL, as incremental."""
         if LiveSpeech is None:
             return
         voice = self._voices.get(transcript.stream)
@@ -55,7 +55,9 @@ def voice_id(stream: str) -> str:
 
 def live_speech(transcript: Transcript) -> Any:
     """Return the transcript as a LiveSpeech message; newer versions of it know the locale."""
-    message = LiveSpeech(final=transcript.text, confidence=transcript.confidence)
+    message = LiveSpeech(confidence=transcript.confidence)
+    setattr(message, 'incremental' if Flag.PARTIAL in transcript.flags else 'final',
+            transcript.text)
     message.header.stamp = time_message(transcript.end_ns)
     for field in ('locale', 'language'):
         if hasattr(message, field):

@@ -15,7 +15,7 @@ __all__ = [
     'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_PATTERNS',
     'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'FORCE_BACKEND', 'GRANTS',
     'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY',
-    'OPEN_STREAM',
+    'OPEN_STREAM', 'PARTIAL',
     'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
     'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
@@ -44,6 +44,8 @@ MEMORY = 'memory'
 """MemoryReport, manager to workers, ingest and people."""
 TRANSCRIPT = 'transcript'
 """Transcript, scheduler to everybody."""
+PARTIAL = 'partial'
+"""Transcript, scheduler to everybody: what was said so far, while its speaker goes on."""
 TEXT = 'text'
 """std_msgs/String, scheduler to everybody: the text alone."""
 LIVE_SPEECH = 'humans/voices/{}/speech'
