@@ -59,6 +59,8 @@ def main():
     parser.add_argument('--seconds', type=int, default=10)
     parser.add_argument('--one-by-one', action='store_true')
     parser.add_argument('--node', action='store_true')
+    parser.add_argument('--pace', type=float, default=1.0, help='of the publisher of --node, '
+                        'times real time; less where the machine has other work')
     parser.add_argument('--json', type=Path, metavar='FILE')
     args = parser.parse_args()
     programmes = make_programmes()
@@ -69,7 +71,8 @@ def main():
         figures += gate_figures(programmes)
     if args.node:
         nodes = {count: ingest_node.cost(
-            lambda tick, count=count: chunks_of(programmes, count, tick), WARM_S, args.seconds)
+            lambda tick, count=count: chunks_of(programmes, count, tick), WARM_S, args.seconds,
+            args.pace)
             for count in args.streams}
         figures += cost_figures('node', {count: cost for count, (cost, _) in nodes.items()})
         figures += [

@@ -26,13 +26,14 @@ SLICES = 20
 PATIENCE_S = 30.0
 
 
-def cost(chunks_of, warm_s, seconds):
-    """Publish in real time; return the node's processor time for a second of one stream, and loss.
+def cost(chunks_of, warm_s, seconds, pace):
+    """Publish; return the node's processor time for a second of one stream [s], and chunks lost.
 
     Args:
         chunks_of: gives the messages of a tick, one of every stream.
         warm_s: published before the cost is taken [s].
         seconds: for which it is taken.
+        pace: times real time.
     """
     rclpy.init()
     with _running_node(len(chunks_of(0))) as process:
@@ -40,11 +41,11 @@ def cost(chunks_of, warm_s, seconds):
         world.bring_up()
         used = psutil.Process(process.pid).cpu_times
         ticks = round((warm_s + seconds) / CHUNK_S)
-        begin = time.monotonic()
+        begin, chunk_s = time.monotonic(), CHUNK_S / pace
         for tick in range(ticks):
             if tick == round(warm_s / CHUNK_S):
                 before, began = used(), time.monotonic()
-            world.publish(chunks_of(tick), begin + tick * CHUNK_S)
+            world.publish(chunks_of(tick), begin + tick * chunk_s, chunk_s)
         after, ended = used(), time.monotonic()
         count = len(chunks_of(0))
         lost = ticks * count - world.heard(ticks, count)
@@ -110,18 +111,18 @@ class _World:
             assert answers == [True], transition
         self._spin_until(self._chunks.get_subscription_count)
 
-    def publish(self, chunks, due):
-        """Publish a chunk of every stream, spread over its time."""
+    def publish(self, chunks, due, chunk_s):
+        """Publish a chunk of every stream, spread over the time that one takes."""
         address, size = chunks.ctypes.data, chunks.itemsize
         with self._chunks.handle:
             for part, places in enumerate(np.array_split(np.arange(len(chunks)), SLICES)):
                 for place in places.tolist():
                     rcl.publish(self._chunks.handle.pointer, address + place * size)
-                self._spin_to(due + (part + 1) * CHUNK_S / SLICES)
+                self._spin_to(due + (part + 1) * chunk_s / SLICES)
 
     def heard(self, ticks, count):
-        """Wait until all chunks were heard, or some seconds; return how many were."""
-        self._spin_until(lambda: sum(self._heard.values()) == ticks * count, patience_s=5.0)
+        """Wait until all chunks were heard, or in vain; return how many were."""
+        self._spin_until(lambda: sum(self._heard.values()) == ticks * count, patience_s=PATIENCE_S)
         return sum(self._heard.values())
 
     def close(self):

@@ -30,6 +30,8 @@ from xlerobot_asr_opt.ros.timers import steady_timer
 
 TICK_PERIOD_S = 0.02
 STATUS_PERIOD_S = 1.0
+STATUSES = 100
+"""States without a change that are told in a period; more streams take turns."""
 
 
 class IngestNode(ManagedNode):
@@ -157,14 +159,16 @@ class IngestNode(ManagedNode):
         self._sender.on_tick()
         self._publish_statuses(self._ingest.changed())
         # A thousand states at once would keep the chunks waiting.
-        share = math.ceil(len(self._ingest.names) * TICK_PERIOD_S / STATUS_PERIOD_S)
+        told = min(len(self._ingest.names), STATUSES)
+        share = math.ceil(told * TICK_PERIOD_S / STATUS_PERIOD_S)
         some, self._untold = self._untold[:share], self._untold[share:]
         self._publish_statuses(self._ingest.statuses(some))
 
     def _on_second(self) -> None:
         for topic in self._topics:
             topic.on_tick()
-        self._untold = self._ingest.names
+        # Who could not be told of within a second comes first in the next one.
+        self._untold = self._untold or self._ingest.names
 
     def _push(
         self, stream: str, language: str, chunks: Iterable[Chunk],

@@ -75,8 +75,8 @@ def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATI
         history=HistoryPolicy.KEEP_LAST, depth=depth)
 
 
-AUDIO_QOS = _reliable(500)
-"""Fifty seconds of one stream: a stall of ingest loses nothing."""
+AUDIO_QOS = _reliable(5000)
+"""Half a second of a thousand streams: a stall of ingest loses nothing."""
 CONTROL_QOS = _reliable(1000)
 """Tickets, grants, acknowledgements, recognitions, heartbeats: small, and none may be lost."""
 TRANSCRIPT_QOS = _reliable(100)
