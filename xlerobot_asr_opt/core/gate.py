@@ -66,32 +66,47 @@ class EnergyGate:
         Returns:
             bool[n, most], False where a row has no window.
         """
-        # Rows with the most windows first: those that have a window of a step are the first ones.
-        order = np.argsort(-counts, kind='stable')
-        rooms = self._rooms[:, rows[order]]
-        sorted_energies = energies[order]
-        loud = np.zeros(energies.shape, np.bool_)
-        for step in range(int(counts[order[0]])):
-            some = np.count_nonzero(counts > step)
-            loud[order[:some], step] = self._hear(
-                rooms[:, :some], sorted_energies[:some, step])
-        self._rooms[:, rows[order]] = rooms
-        return loud
-
-    def _hear(self, rooms: Floats, energies: Floats) -> Booleans:
-        """Judge one window in each of the rooms float64[4, n], which learn of it."""
-        seen, smooth, lowest, before = rooms
-        turn = (seen > 0) & (seen % _SPAN == 0)
-        if turn.any():
-            before[turn] = lowest[turn]
-            lowest[turn] = np.inf
-        seen += 1
-        smooth += _SMOOTHING * (energies - smooth)
-        np.minimum(lowest, smooth, out=lowest)
-        quietest = np.minimum(lowest, before)
+        seen, smooth, lowest, before = rooms = self._rooms[:, rows]
+        smoothed = self._smoothed(smooth, energies, counts)
+        lows = np.minimum(np.minimum.accumulate(smoothed, axis=1), lowest[:, None])
+        befores = before[:, None]
+        turn = -seen.astype(np.int64) % _SPAN
+        turns = turn < counts
+        if turns.any():
+            behind = turns[:, None] & (np.arange(energies.shape[1]) >= turn[:, None])
+            ended = np.minimum(np.where(behind, np.inf, smoothed).min(axis=1), lowest)
+            begun = np.minimum.accumulate(np.where(behind, smoothed, np.inf), axis=1)
+            lows = np.where(behind, begun, lows)
+            befores = np.where(behind, ended[:, None], befores)
+            before[turns] = ended[turns]
+        lowest[:] = lows[:, -1]
+        seen += counts
+        self._rooms[:, rows] = rooms
+        quietest = np.minimum(lows, befores)
         loud: Booleans = (quietest >= _LOUD_ROOM) | (
             energies >= self._ratio * np.maximum(quietest, _LEAST))
-        return loud
+        return loud & np.isfinite(smoothed)
+
+    @staticmethod
+    def _smoothed(smooth: Floats, energies: Floats, counts: Integers) -> Floats:
+        """Smooth the energies, window by window; infinite where a row has no window.
+
+        Args:
+            smooth: float64[n] so far; becomes what it is behind the last window.
+            energies: float64[n, most].
+            counts: int64[n], windows of each row.
+        """
+        smoothed = np.full(energies.shape, np.inf)
+        every = int(counts.min())
+        for step in range(int(counts.max())):
+            if step < every:
+                smooth += _SMOOTHING * (energies[:, step] - smooth)
+                smoothed[:, step] = smooth
+            else:
+                some = counts > step
+                smooth[some] += _SMOOTHING * (energies[some, step] - smooth[some])
+                smoothed[some, step] = smooth[some]
+        return smoothed
 
 
 def energies(windows: npt.NDArray[np.int16]) -> Floats:
