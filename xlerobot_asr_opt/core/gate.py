@@ -83,9 +83,9 @@ class EnergyGate:
         seen += counts
         self._rooms[:, rows] = rooms
         quietest = np.minimum(lows, befores)
-        loud: Booleans = (quietest >= _LOUD_ROOM) | (
-            energies >= self._ratio * np.maximum(quietest, _LEAST))
-        return loud & np.isfinite(smoothed)
+        loud: Booleans = np.isfinite(smoothed) & (
+            (quietest >= _LOUD_ROOM) | (energies >= self._ratio * np.maximum(quietest, _LEAST)))
+        return loud
 
     @staticmethod
     def _smoothed(smooth: Floats, energies: Floats, counts: Integers) -> Floats:

@@ -193,8 +193,8 @@ class Hearing:
     def _part(self, look: _Look, index: int, since: int) -> _Stretch | None:
         """Find what is to be judged next of a stream; None if the gate stays shut to the end.
 
-        The gate can shut after a stale window only: what comes behind is judged apart, since the
-        detector must not remember windows that it was to be spared.
+        The gate can shut after a stale window at which nobody speaks any more: what comes behind
+        is judged apart, since the detector must not remember windows that it was to be spared.
         """
         row, before = look.rows[index], int(look.first[index])
         first = since
@@ -205,8 +205,10 @@ class Hearing:
             since += int(loud[0])
             first = max(since - _RUN_IN, int(self._judged[row]))
             self._open[row] = True
-        stale = np.flatnonzero(look.stale[index, since - before:])
-        last = since + int(stale[0]) + 1 if stale.size else int(look.last[index])
+        secure = first + -(-self._segmenters[row].secure // WINDOW)
+        begin = max(since, secure - 1) - before
+        stale = np.flatnonzero(look.stale[index, begin:])
+        last = before + begin + int(stale[0]) + 1 if stale.size else int(look.last[index])
         return _Stretch(index, first, last)
 
     def _judge(

@@ -131,6 +131,15 @@ class Segmenter:
         """Samples since the begin of the running utterance; 0: nobody speaks."""
         return self._position - self._utterance.begin if self._utterance else 0
 
+    @property
+    def secure(self) -> int:
+        """Samples behind the last window before which the running utterance cannot end."""
+        utterance = self._utterance
+        if utterance is None:
+            return 0
+        return min(self._cutting.hangover - (self._position - utterance.speech_end),
+                   self._cutting.longest - (self._position - utterance.begin))
+
     def hear(
         self, at: int, windows: npt.NDArray[np.int16], probabilities: Sequence[float],
     ) -> list[Event]:
