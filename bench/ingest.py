@@ -17,7 +17,10 @@ Gate: the segments of the same streams with the gate and without one.
 """
 
 import argparse
+import contextlib
+import cProfile
 import itertools
+import pstats
 import sys
 import tempfile
 import time
@@ -48,6 +51,8 @@ WARM_S = 4
 TICKS = SAMPLE_RATE // CHUNK_CAPACITY
 """Chunks of a stream in a second."""
 STORE_BYTES = 512 << 20
+LISTED = 12
+"""Functions of a profile."""
 GOAL = 0.5
 """Of one core, for a thousand streams."""
 
@@ -59,11 +64,15 @@ def main():
     parser.add_argument('--seconds', type=int, default=10)
     parser.add_argument('--one-by-one', action='store_true')
     parser.add_argument('--node', action='store_true')
+    parser.add_argument('--profile', action='store_true',
+                        help='print where the time goes for the most streams, and nothing else')
     parser.add_argument('--pace', type=float, default=1.0, help='of the publisher of --node, '
                         'times real time; less where the machine has other work')
     parser.add_argument('--json', type=Path, metavar='FILE')
     args = parser.parse_args()
     programmes = make_programmes()
+    if args.profile:
+        return profile(programmes, max(args.streams), args.seconds, args.one_by_one)
     costs = {count: core_cost(programmes, count, args.seconds, args.one_by_one)
              for count in args.streams}
     figures = cost_figures('core', costs)
@@ -191,20 +200,33 @@ class House:
             int(chunk['rate']), int(chunk['channels']), chunk['samples']))]
 
 
-def core_cost(programmes, count, seconds, one_by_one):
-    """Return the processor time of one stream's second [s]."""
+def core_cost(programmes, count, seconds, one_by_one, profiler=None):
+    """Return the processor time of one stream's second [s]; a profiler may look on."""
     spent = 0.0
     with tempfile.TemporaryDirectory() as directory:
         house = House(directory, count)
         for tick in range((WARM_S + seconds) * TICKS):
             chunks = chunks_of(programmes, count, tick)
             for batch in np.array_split(chunks, min(BATCHES, count)):
+                warm = tick >= WARM_S * TICKS
                 begin = time.process_time()
-                for ticket in house.hear(batch, one_by_one=one_by_one):
-                    house.store.release(ticket.segment)
-                spent += (time.process_time() - begin) * (tick >= WARM_S * TICKS)
+                with profiler if warm and profiler else contextlib.nullcontext():
+                    for ticket in house.hear(batch, one_by_one=one_by_one):
+                        house.store.release(ticket.segment)
+                spent += (time.process_time() - begin) * warm
         house.store.close()
     return spent / count / seconds
+
+
+def profile(programmes, count, seconds, one_by_one):
+    """Print the functions that take the most time themselves, and their share of all."""
+    profiler = cProfile.Profile(time.process_time)
+    core_cost(programmes, count, seconds, one_by_one, profiler)
+    rows = pstats.Stats(profiler).stats
+    total = sum(row[2] for row in rows.values())
+    for (file, _, name), row in sorted(rows.items(), key=lambda item: -item[1][2])[:LISTED]:
+        print(f'{row[2] / total:6.1%} {row[0]:9} calls  {Path(file).stem}.{name}')
+    return 0
 
 
 # Gate

@@ -300,12 +300,14 @@ class Ingest:
     def _make_room(self) -> None:
         """Forget the streams that ended first, as far as there are too many."""
         surplus = len(self._streams) + 1 - self._parameters.streams
+        if surplus <= 0:
+            return
         over = [name for name, stream in self._streams.items() if stream.ended]
         if surplus > len(over):
             raise AudioError(
                 f'{len(self._streams) - len(over)} streams are open, and no more are allowed; '
                 f'raise the parameter streams of ingest')
-        for name in over[:max(surplus, 0)]:
+        for name in over[:surplus]:
             self._forget(name)
             self._complaints.forget(name)
 
