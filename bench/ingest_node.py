@@ -1,7 +1,6 @@
 """The ingest node as a process, fed by this one: what it costs, and what it loses."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -66,7 +65,7 @@ def _running_node(streams):
                      for part in ('-p', f'{name}:={value}')]
         process = subprocess.Popen(
             [sys.executable, '-m', 'xlerobot_asr_opt.nodes.ingest', '--ros-args', '-r',
-             f'__ns:={NAMESPACE}', '--log-level', 'error', *arguments], env=os.environ)
+             f'__ns:={NAMESPACE}', '--log-level', 'error', *arguments], cwd=directory)
         try:
             yield process
         finally:
