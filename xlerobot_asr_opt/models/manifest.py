@@ -24,7 +24,7 @@ __all__ = [
     'sha256_of',
 ]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the files that a build writes change; an older directory is fetched again."""
 
 MANIFEST = 'manifest.json'
