@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import subprocess
 
-from xlerobot_asr_opt.models.speech import from_folder
+from xlerobot_asr_opt.models.speech import LONGEST_S, SHORTEST_S, from_folder
 
 PACKAGE = 'asterisk-core-sounds-en-wav'
 """Prompts of a telephone exchange, spoken by Allison Smith (CC-BY-SA 3.0)."""
@@ -16,12 +16,13 @@ _ARCHIVES = {
 """Packages of version 1.6.1-1 and their SHA-256: the recordings, and what is said in them."""
 
 
-def prompts(directory):
-    """Fetch the prompts of 2 to 6 s, unless they are there; empty where they cannot be had."""
+def prompts(directory, between=(SHORTEST_S, LONGEST_S)):
+    """Fetch the prompts of this length [s], unless they are there; empty if they cannot be had."""
     unpacked = directory / 'prompts'
     if not unpacked.is_dir() and not _fetch(directory / 'prompts.partial', unpacked):
         return []
-    return from_folder(unpacked / 'usr/share/asterisk/sounds/en_US_f_Allison', unpacked / 'texts')
+    return from_folder(
+        unpacked / 'usr/share/asterisk/sounds/en_US_f_Allison', unpacked / 'texts', between)
 
 
 def _fetch(partial, unpacked):

@@ -2,6 +2,10 @@
 
     cache, inference_0 .. inference_n-1, scheduler, ingest, manager
 
+or, on a machine that lends its processor to a graph elsewhere, with the name of that machine:
+
+    inference_NAME_0 .. inference_NAME_n-1, manager_NAME
+
 Everything that can be wrong with an argument or with the configuration file is found here, before
 the first process starts.
 """
@@ -20,7 +24,7 @@ from xlerobot_asr_opt.parameters import NODES, ManagerParameters, Parameter, par
 from xlerobot_asr_opt.parameters import table as parameter_table
 from xlerobot_asr_opt.ros.profile import middleware_environment
 
-__all__ = ['GraphArguments', 'Process', 'process_table', 'read_arguments']
+__all__ = ['GraphArguments', 'Process', 'executable_of', 'process_table', 'read_arguments']
 
 RESPAWN_DELAY = 0.5
 """Wait before a process that ended is started again [s]."""
@@ -44,6 +48,9 @@ class GraphArguments:
     files: tuple[str, ...] = parameter((), 'WAV, FLAC or OGG files to read.')
     device: str = parameter('', 'Name of the microphone, or a part of it.')
     processes: int = parameter(1, 'Number of inference processes.', low=1, high=16)
+    lend: str = parameter(
+        '', 'Name of this machine, where it lends inference processes to the graph of the same '
+        'namespace that runs on another one; empty: the whole graph runs here.')
     zero_copy: str = parameter(
         'data_sharing', 'How segments reach the inference processes.',
         choices=('data_sharing', 'loan', 'off'))
@@ -126,13 +133,14 @@ def process_table(arguments: GraphArguments) -> tuple[Process, ...]:
     for item in parameter_table(GraphArguments):
         item.check(getattr(arguments, item.name))
     namespace = _namespace(arguments.namespace)
-    workers = [f'inference_{index}' for index in range(arguments.processes)]
-    names = ['cache', *workers, 'scheduler', 'ingest', 'manager']
-    executables = {f'{namespace}/{name}': re.sub(r'_\d+$', '', name) for name in names}
+    workers, names = _names(arguments)
+    executables = {f'{namespace}/{name}': executable_of(name) for name in names}
     values = _values(arguments, executables)
-    _order(values[f'{namespace}/manager'], names[:-1])
+    _order(values[f'{namespace}/{names[-1]}'], names[:-1])
+    # Segments for another machine come over the network: nothing of theirs can be shared.
+    sharing = [] if arguments.lend else workers
     environment = {
-        **ENVIRONMENT, **middleware_environment(arguments.zero_copy, namespace, workers)}
+        **ENVIRONMENT, **middleware_environment(arguments.zero_copy, namespace, sharing)}
     return tuple(
         Process(
             executable=executable, name=node.rpartition('/')[2], namespace=namespace,
@@ -140,6 +148,23 @@ def process_table(arguments: GraphArguments) -> tuple[Process, ...]:
             log_level=arguments.log_level, managed=executable != 'manager',
             stop_stage={'manager': 0, 'inference': 1}.get(executable, 2))
         for node, executable in executables.items())
+
+
+def executable_of(node: str) -> str:
+    """Return the program of a node: inference for inference_0, and for inference_desk_0."""
+    return node.partition('_')[0]
+
+
+def _names(arguments: GraphArguments) -> tuple[list[str], list[str]]:
+    """Return the names of the inference processes, and of all, the manager last."""
+    lender = arguments.lend
+    if not re.fullmatch(r'\w*', lender, re.ASCII):
+        raise ConfigurationError(f'lend: got {lender!r}, expected letters, digits and _')
+    prefix = f'inference_{lender}_' if lender else 'inference_'
+    workers = [f'{prefix}{index}' for index in range(arguments.processes)]
+    if lender:
+        return workers, [*workers, f'manager_{lender}']
+    return workers, ['cache', *workers, 'scheduler', 'ingest', 'manager']
 
 
 def _values(arguments: GraphArguments, executables: Mapping[str, str]) -> Values:

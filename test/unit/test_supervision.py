@@ -995,7 +995,7 @@ class TestHeartbeats:
                 world.supervisor.heard(Heartbeat(name, 1, 7, ACTIVE, 0))
                 world.turn()
         assert world.texts == [
-            f'{name} (pid 7) is here but not managed; managed are {", ".join(NODES)}'
+            f'{name} (pid 7) is here, but not managed from here; managed are {", ".join(NODES)}'
             for name in ('stranger', 'another')]
 
     def test_one_that_is_finalized_but_wanted_is_replaced(self):

@@ -97,7 +97,7 @@ class Graph:
 
         until = time.monotonic() + timeout
         inactive: tuple[str, ...] = ('manager: does not answer',)
-        with Activity(self.namespace, self._domain) as activity:
+        with Activity(self.namespace, self._domain, self._processes[-1].name) as activity:
             while not interrupted():
                 active, inactive = activity.poll(POLL_S) or (False, inactive)
                 if active:

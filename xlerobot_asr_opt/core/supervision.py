@@ -357,10 +357,10 @@ class Supervisor:
         return node.incarnation is None
 
     def _meet(self, beat: Heartbeat) -> None:
-        """A node that is not managed."""
+        """A node that is not managed, at least not by this manager."""
         self._report_once(
-            beat.node, logging.WARNING,
-            f'{beat.node} (pid {beat.pid}) is here but not managed; managed are '
+            beat.node, logging.INFO,
+            f'{beat.node} (pid {beat.pid}) is here, but not managed from here; managed are '
             f'{", ".join(self._nodes)}')
 
     def _fail(self, node: ManagedNode, reason: str, *, at_once: bool = True) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import time
 from functools import partial
@@ -18,6 +17,7 @@ from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Heartbe
 from xlerobot_asr_opt.core.supervision import Outcome, Supervisor
 from xlerobot_asr_opt.local_process import is_running, runs_node, signal_node
 from xlerobot_asr_opt.parameters import ManagerParameters
+from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_text
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
@@ -61,8 +61,8 @@ class Manager(Node):
         self._waiter: tuple[srv.ManageNodes.Response, Future] | None = None
         self.create_subscription(
             msg.Heartbeat, names.HEARTBEATS, self._on_heartbeat, names.CONTROL_QOS)
-        self.create_service(srv.ManageNodes, names.MANAGE_NODES, self._manage_nodes)
-        self.create_service(srv.IsActive, names.IS_ACTIVE, self._is_active)
+        self.create_service(srv.ManageNodes, '~/manage_nodes', self._manage_nodes)
+        self.create_service(srv.IsActive, '~/is_active', self._is_active)
         self._timer = steady_timer(self, BUSY_S, self._turn)
         if parameters.memory_period:
             self._memory = MemoryWatch(
@@ -127,7 +127,7 @@ class Manager(Node):
         elif isinstance(action, Report):
             logger.log(action.level, action.text)
         elif isinstance(action, Kill):
-            executable = _executable(action.node)
+            executable = executable_of(action.node)
             if not signal_node(action.pid, action.node, executable, action.signal):
                 logger.warning('%s (pid %d) is not on this host', action.node, action.pid)
 
@@ -152,14 +152,9 @@ class Manager(Node):
             if self._local.get(name) == pid:
                 if not is_running(pid):
                     dead.add(name)
-            elif runs_node(pid, name, _executable(name)):
+            elif runs_node(pid, name, executable_of(name)):
                 self._local[name] = pid
         return dead
-
-
-def _executable(name: str) -> str:
-    """The program of a node: inference for inference_0."""
-    return re.sub(r'_\d+$', '', name)
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from xlerobot_asr_interfaces.srv import IsActive
-from xlerobot_asr_opt.ros import names
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,14 +26,17 @@ client's reader is known goes nowhere [s]."""
 
 
 class Activity:
-    """A client of ``manager/is_active``, with a context of its own beside those of the process.
+    """A client of a manager's ``is_active``, with a context of its own beside the process's.
 
     Args:
         namespace: of the graph, with its leading slash.
+        manager: name of the manager's node.
         domain: ROS_DOMAIN_ID; None: the environment's.
     """
 
-    def __init__(self, namespace: str, domain: int | None = None) -> None:
+    def __init__(
+        self, namespace: str, domain: int | None = None, manager: str = 'manager',
+    ) -> None:
         self._context = Context()
         self._context.init(domain_id=domain)
         self._node = Node(
@@ -42,7 +44,7 @@ class Activity:
             use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._client = self._node.create_client(IsActive, names.IS_ACTIVE)
+        self._client = self._node.create_client(IsActive, f'{manager}/is_active')
         self._request: Future | None = None
         self._sent = 0.0
 

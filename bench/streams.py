@@ -1,0 +1,177 @@
+"""How many streams the graph holds: N people, each at a microphone of his own, in real time.
+
+    python bench/streams.py [--streams 1 10 100 300 1000] [--duty 0.05 0.2] [--seconds 60]
+                            [--recogniser whisper-tiny.en|1ms] [--json FILE]
+
+Recorded commands of 0.7 to 3 s (prompts of one professional speaker, a package of Debian and
+Ubuntu; without it, phrases of two_cities) are spoken at a stated duty, the share of the time for
+which a stream speaks, over the noise of a quiet room. Separate processes publish them in real time
+on the audio topic of a real graph. Of every run:
+
+    lost        commands without a transcript (DONE or NO_SPEECH) of their time in their stream
+    latency     publication of the chunk that holds the endpoint, when it is due, to the reception
+                of the transcript; own: less what the recogniser took after the endpoint
+    cores       processor time over wall time, of the graph and of those who publish
+    PSS         memory of the graph's processes
+
+A run is held if nothing is lost and the own latency's p95 is at most 50 ms. With `--recogniser
+1ms` scripted answers that take a millisecond stand in for the model: what is measured then is
+everything else. The cache is off, and no two commands have equal samples.
+"""
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import report
+from crowd_run import Meter, judge, listening, percentile
+from prompts import prompts
+from voices import NAMESPACE, Crowd, command
+
+from xlerobot_asr_opt.cli.graph import Graph
+from xlerobot_asr_opt.models.speech import cut, two_cities
+from xlerobot_asr_opt.processes import GraphArguments
+from xlerobot_asr_opt.records import SAMPLE_RATE
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS_S = (0.7, 3.0)
+STREAMS_OF_A_PROCESS = 250
+LEAD_S = 8.0
+"""From the start of those who publish to the first chunk; a second more for 100 streams [s]."""
+SCRIPT = 'answers: [{text: go to the kitchen, delay_s: 0.001}]\n'
+
+
+def main():
+    """Run every number of streams at every duty, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--streams', type=int, nargs='+', default=[1, 10, 100, 300, 1000])
+    parser.add_argument('--duty', type=float, nargs='+', default=[0.05, 0.2])
+    parser.add_argument('--seconds', type=float, default=60.0)
+    parser.add_argument('--recogniser', default='whisper-tiny.en', help='a model, or 1ms')
+    parser.add_argument('--parameters', nargs='*', default=[], help='of the graph, to try them')
+    parser.add_argument('--json', type=Path, metavar='FILE')
+    args = parser.parse_args()
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_commands(Path(folder) / 'commands.npz')
+        print(HEADING)
+        for duty in args.duty:
+            for streams in args.streams:
+                runs.append(run(
+                    Path(folder), path, streams, duty, args.seconds, args.recogniser,
+                    tuple(args.parameters)))
+                print(row(runs[-1]), flush=True)
+    if args.json:
+        report.write(args.json, [figure for one in runs for figure in figures(one)])
+    return 0
+
+
+def write_commands(path):
+    """Write the recorded commands that the voice detector hears in one piece; return the path."""
+    found = prompts(ROOT / 'build' / 'bench', COMMANDS_S) or two_cities(COMMANDS_S)
+    whole = [one.samples for one in found if len(cut(np.pad(one.samples, SAMPLE_RATE))) == 1]
+    print(f'{len(whole)} recorded commands, '
+          f'{np.mean([one.size for one in whole]) / SAMPLE_RATE:.2f} s in the mean')
+    np.savez(path, *whole)
+    return path
+
+
+# One run
+
+
+def run(folder, commands, streams, duty, seconds, recogniser, parameters):
+    """Let a crowd speak into a graph of its own; return the Run."""
+    with contextlib.ExitStack() as stack:
+        graph = stack.enter_context(Graph(arguments(folder, streams, recogniser, parameters)))
+        graph.wait_active()
+        crowd = Crowd(str(commands), streams, duty, seconds, begin=0.0)
+        crowd, speakers = start(stack, crowd)
+        listener = stack.enter_context(listening())
+        meter = Meter(graph.pids)
+        time.sleep(max(0.0, crowd.begin - time.monotonic()))
+        meter.start()
+        time.sleep(seconds)
+        cores, pss = meter.stop()
+        told = [json.loads(speaker.stdout.readline()) for speaker in speakers]
+        listener.wait(sum(len(crowd.sequence(stream)) for stream in range(streams)))
+        for speaker in speakers:
+            speaker.stdin.close()
+            speaker.wait(10.0)
+    return judge(crowd, recogniser, listener, cores, pss, told)
+
+
+def arguments(folder, streams, recogniser, parameters):
+    """What the graph is started with."""
+    given = {}
+    if recogniser == '1ms':
+        script = folder / 'script.yaml'
+        script.write_text(SCRIPT)
+        given = {'backends': ('scripted',), 'script': str(script)}
+    else:
+        given = {'model': recogniser}
+    return GraphArguments(
+        namespace=NAMESPACE, source='topic', log_level='warn', **given, parameters=(
+            f'ingest.streams={streams + 8}', 'ingest.store_size=1024',
+            'scheduler.use_cache=false', 'cache.l3_entries=0', *parameters))
+
+
+def start(stack, crowd):
+    """Start those who publish; return the crowd with its begin, and their processes."""
+    later = replace(crowd, begin=time.monotonic() + LEAD_S + crowd.streams / 100)
+    speakers = [
+        stack.enter_context(subprocess.Popen(
+            command(later, first, min(STREAMS_OF_A_PROCESS, crowd.streams - first)),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        for first in range(0, crowd.streams, STREAMS_OF_A_PROCESS)]
+    for speaker in speakers:
+        if speaker.stdout.readline() != 'ready\n':
+            raise RuntimeError(f'{speaker.args} has ended with {speaker.wait()}')
+    if time.monotonic() > later.begin:
+        raise RuntimeError('the publishers were not ready in time; is the machine busy?')
+    return later, speakers
+
+
+HEADING = (f'{"streams":>8}{"duty":>6}{"spoken":>8}{"lost":>6}{"latency p50/p95/p99 [ms]":>27}'
+           f'{"own p50/p95/p99 [ms]":>25}{"cores":>7}{"PSS":>7}{"held":>6}')
+
+
+def row(one):
+    """One line of the table, and where the cores went."""
+    def three(values):
+        return ' / '.join(f'{percentile(values, percent):.0f}' for percent in (50, 95, 99))
+
+    detail = ', '.join(f'{name} {value:.2f}' for name, value in one.cores.items())
+    late = max((speaker['late_ms'][1] for speaker in one.speakers), default=0.0)
+    return (f'{one.streams:8}{one.duty:6.2f}{one.spoken:8}{one.lost:6}{three(one.latencies):>27}'
+            f'{three(one.own):>25}{sum(one.cores.values()):7.2f}{sum(one.pss.values()):7.0f}'
+            f'{"yes" if one.held else "no":>6}\n'
+            f'         {detail}; recogniser busy {one.busy:.2f}; publishers '
+            f'{sum(speaker["cores"] for speaker in one.speakers):.2f}, late p95 {late:.1f} ms; '
+            f'chunks missing {one.missing}; transcripts twice {one.doubled}')
+
+
+def figures(one):
+    """The figures of one run."""
+    where = f'{one.streams} streams at {one.duty:.0%}, {one.recogniser}'
+    return [
+        {'name': f'commands lost of {one.spoken}, {where}', 'unit': '1', 'value': one.lost,
+         'goal': 0},
+        *({'name': f'{kind} p{percent}, {where}', 'unit': 'ms',
+           'value': percentile(values, percent)}
+          for kind, values in (('latency', one.latencies), ('own latency', one.own))
+          for percent in (50, 95, 99)),
+        {'name': f'cores of the graph, {where}', 'unit': 'cores',
+         'value': sum(one.cores.values())},
+        {'name': f'PSS of the graph, {where}', 'unit': 'MB', 'value': sum(one.pss.values())},
+    ]
+
+
+if __name__ == '__main__':
+    sys.exit(main())
