@@ -1,0 +1,80 @@
+"""What an operator sees of a graph of real processes."""
+
+import json
+import socket
+import urllib.request
+
+import pytest
+from talking import command, conversation
+
+DOMAIN = 66
+NAMESPACE = 'watched'
+NODES = ['cache', 'inference_0', 'scheduler', 'ingest']
+
+
+@pytest.fixture(scope='module')
+def port():
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.fixture(scope='module')
+def talk(tmp_path_factory, port):
+    with conversation(tmp_path_factory.mktemp('top'), DOMAIN, NAMESPACE,
+                      f'manager.monitor_port={port}', 'manager.memory_period=0.5') as talk:
+        yield talk
+
+
+@pytest.fixture
+def seen(talk, monkeypatch):
+    """Runs xlerobot-asr top --once in the domain of the graph."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(DOMAIN))
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    return lambda *arguments: command('top', '--once', *arguments)
+
+
+def test_top_shows_what_the_graph_did(talk, seen):
+    talk.ask()
+    done = seen('--namespace', NAMESPACE, '--json')
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told['judged_by'] == 'manager'
+    sides = {one['name']: one['level'] for one in told['judgements']}
+    assert sides['nodes'] == sides['losses'] == sides['memory'] == 'OK'
+    assert {one['node']: one['state'] for one in told['nodes']} == dict.fromkeys(NODES, 'active')
+    assert all(one['pss_bytes'] > 10_000_000 for one in told['nodes'])
+    assert told['requests']['done'] >= 2
+    assert told['requests']['workers'] == 1
+    assert {'first'} <= {one['stream'] for one in told['streams']}
+
+
+def test_top_is_readable(talk, seen):
+    done = seen('--namespace', NAMESPACE)
+    assert done.returncode == 0, done.stderr
+    assert f'/{NAMESPACE}' in done.stdout
+    for word in (*NODES, 'active', 'losses', 'first'):
+        assert word in done.stdout
+
+
+def test_the_metrics_agree_with_the_graph(talk, port):
+    said = len(talk.heard)
+    talk.ask()
+
+    def scraped():
+        with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics', timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        values = dict(line.rsplit(' ', 1) for line in lines if not line.startswith('#'))
+        return values if float(
+            values.get('asr_requests_total{outcome="success"}', 0)) > said else None
+    values = talk.until(scraped, 'metrics of one utterance more')
+    assert float(values['asr_workers']) == 1
+    assert all(float(values[f'asr_node_active{{node="{node}"}}']) == 1 for node in NODES)
+    transcripts = float(values['asr_transcripts_total{status="done"}'])
+    assert transcripts == float(values['asr_request_duration_seconds_count'])
+    assert float(values['asr_stream_segments_total{stream="first"}']) == 1
+
+
+def test_no_graph_is_told(seen):
+    done = seen('--namespace', 'nobody')
+    assert done.returncode == 1
+    assert 'no graph is active in /nobody. This starts one: xlerobot-asr up' in done.stderr
