@@ -121,7 +121,7 @@ def test_metrics_are_scraped(begin):
     with status.loan() as view:
         conversions.write_status(
             view, StreamStatus('ha"ll\n', StreamState.SPEECH, chunks=7, missing=2))
-    watched.until(lambda told: told['audio'].message.startswith('1 streams')
+    watched.until(lambda told: told['audio'].message.startswith('1 open')
                   and told['latency'].values)
     count = len(watched.told)
     watched.until(lambda _: len(watched.told) > count + 1)

@@ -24,7 +24,7 @@ def test_a_healthy_graph_is_ok_on_every_side():
     judged = MonitoredWorld(hit_rate_warn=0.5).live(30)
     assert levels(judged) == dict.fromkeys(SIDES, Level.OK)
     assert judged['latency'].message == '95 % of 30 transcripts came within 0.300 s'
-    assert judged['audio'].message == '1 streams at their pace'
+    assert judged['audio'].message == '1 open, each at its pace'
 
 
 def test_a_broken_graph_is_told_of_with_numbers():
@@ -161,13 +161,36 @@ def test_a_message_names_few_of_many_slow_streams():
     assert audio.message.endswith('and 47 more streams')
 
 
+def test_a_stream_that_stops_is_a_pause_and_slow_neither_before_nor_after():
+    world = MonitoredWorld()
+    told, position = [], 0.0
+    # The publisher stops in mid-second, and begins again in mid-second.
+    for added in (*[1.0] * 12, 0.3, *[0.0] * 12, 0.4, *[1.0] * 12):
+        position += added
+        world.now += 1.0
+        world.monitor.on_stream(StreamStatus('hall', StreamState.SILENCE, position_s=position))
+        told.append(next(one for one in world.monitor.judge() if one.name == 'audio'))
+    assert [one.level for one in told] == [
+        *[Level.OK] * 15, *[Level.WARN] * 10, *[Level.OK] * 13]
+    assert told[24].message == 'hall: no audio for 12 s'
+
+
+def test_a_stream_that_may_pause():
+    world = MonitoredWorld(audio_warn=0.0)
+    world.stream()
+    for _ in range(20):
+        world.now += 1.0
+        world.stream()
+    assert world.monitor.judge()[1].level is Level.OK
+
+
 def test_what_was_not_heard_of_for_long_is_forgotten():
     world = MonitoredWorld()
     world.live(5)
     world.silent = {'stream'}
     world.live(70)
     assert world.families()['asr_streams'][('speech',)] == 0
-    assert world.monitor.streams.statuses() == []
+    assert world.monitor.streams.statuses(world.now) == []
 
 
 @given(st.lists(st.text(), max_size=40), st.integers(0, 10))

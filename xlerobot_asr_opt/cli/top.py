@@ -35,6 +35,8 @@ FIRST_S = 8.0
 rest every second."""
 STREAMS = 20
 """Streams that fit on a screen."""
+NUMBERS = ('requests', 'latency', 'losses', 'backends', 'cache')
+"""Parts of a frame that are numbers by name."""
 COLOURS = {Level.OK: 'green', Level.WARN: 'yellow', Level.ERROR: 'red', Level.STALE: 'blue'}
 
 
@@ -88,14 +90,17 @@ def frame(
         judged: what the graph's manager thinks; empty: it does not tell, and the defaults of its
             parameters are judged by.
     """
+    now = time.monotonic()
     own = {judgement.name: judgement for judgement in monitor.judge()}
     report = monitor.memory.report
     memory = {process.node: process for process in report.processes} if report else {}
+    # The manager watches its own memory, and sends no heartbeat.
+    states = dict.fromkeys(memory, 'running') | monitor.nodes.states(now)
     nodes = [
         {'node': name, 'state': state,
          'pss_bytes': memory[name].pss if name in memory else None,
          'slope_mb_per_min': _number(memory[name].slope) if name in memory else None}
-        for name, state in monitor.nodes.states(time.monotonic()).items()]
+        for name, state in sorted(states.items())]
     counters = monitor.requests.counters
     return {
         'namespace': namespace, 'time': round(time.time(), 3),
@@ -115,7 +120,7 @@ def frame(
              'level_dbfs': _number(status.level_dbfs), 'rate': _number(rate),
              'missing': status.missing, 'segments': status.segments, 'kept': status.kept,
              'dropped': status.dropped}
-            for status, rate in monitor.streams.statuses()],
+            for status, rate in monitor.streams.statuses(now)],
     }
 
 
@@ -141,13 +146,17 @@ def view(told: Mapping[str, Any]) -> RenderableType:
              + ('' if told['judged_by'] == 'manager' else
                 '  (the manager tells no diagnostics: judged by the defaults)'), 'bold'),
         judged, nodes,
-        *(Text(f'{name}: ' + ', '.join(f'{key} {value}' for key, value in told[name].items()),
-               'dim') for name in ('requests', 'latency', 'losses', 'backends', 'cache')
-          if told[name]),
+        *(_line(name, told[name]) for name in NUMBERS if told[name]),
         streams]
     if more > 0:
         parts.append(Text(f'and {more} more streams', 'dim'))
     return Group(*parts)
+
+
+def _line(name: str, numbers: Mapping[str, Any]) -> Text:
+    told = (f'{key} {value:g}' if isinstance(value, float) else f'{key} {value}'
+            for key, value in numbers.items())
+    return Text(f'{name}: {", ".join(told)}', 'dim')
 
 
 def _spin(client: GraphClient) -> None:

@@ -103,9 +103,8 @@ class Monitor:
             judgements: the newest ones, which are a metric as well.
         """
         now = self._clock()
-        self.streams.measure()
         self.memory.measure()
-        for watch in (self.requests, self.nodes, self.cache):
+        for watch in (self.streams, self.requests, self.nodes, self.cache):
             watch.measure(now)
         self._metrics.replace('asr_diagnostic_level', {
             (judgement.name,): int(judgement.level) for judgement in judgements})

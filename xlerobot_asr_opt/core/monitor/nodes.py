@@ -111,7 +111,7 @@ class NodeWatch:
                          for report in reports if report.forced and report not in out]
         if not values:
             return Judgement('backends', Level.STALE, 'no worker has told of its backends yet')
-        return worst('backends', findings, f'all {len(values)} backends answer', values)
+        return worst('backends', findings, f'{len(values)} answer, none is left out', values)
 
     def measure(self, now: float) -> None:
         """Set the gauges."""

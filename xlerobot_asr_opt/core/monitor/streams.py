@@ -28,6 +28,8 @@ RATE_WINDOW_S = 10.0
 """Over which the pace of a stream is told [s]."""
 LEAST_S = 2.0
 """Before this much of it has passed, nothing is said of the pace [s]."""
+PAUSE_S = 2.5
+"""A stream without audio for so long pauses: status comes every second [s]."""
 FORGOTTEN_AFTER_S = 60.0
 """A stream that was not heard of for so long is gone [s]."""
 MOST = 10_000
@@ -40,18 +42,35 @@ OVER = (StreamState.ENDED, StreamState.FAILED)
 class _Stream:
     """What is known of one stream."""
 
-    def __init__(self, status: StreamStatus) -> None:
+    def __init__(self, status: StreamStatus, now: float) -> None:
         self.status = status
-        self.heard = 0.0
+        self.heard = self.moved = now
         self._pace = Window(RATE_WINDOW_S)
+        self._held: tuple[float, tuple[float, float]] | None = None
 
     def take(self, status: StreamStatus, now: float) -> None:
-        """Take its newest status."""
-        self.status, self.heard = status, now
-        self._pace.add(now, (status.position_s, status.chunks))
+        """Take its newest status.
 
-    def rates(self) -> tuple[float, float]:
+        The last one that brought audio is held back: if the publisher stopped in the midst of that
+        second, it must not count as slow.
+        """
+        if status.position_s != self.status.position_s:
+            if now - self.moved > PAUSE_S:
+                self._pace, self._held = Window(RATE_WINDOW_S), None
+            if self._held is not None:
+                self._pace.add(*self._held)
+            self._held = now, (status.position_s, status.chunks)
+            self.moved = now
+        self.status, self.heard = status, now
+
+    def is_paused(self, now: float) -> bool:
+        """Whether no audio comes at present."""
+        return now - self.moved > PAUSE_S
+
+    def rates(self, now: float) -> tuple[float, float]:
         """Audio in times real time, and chunks a second; NaN while it is too early to tell."""
+        if self.is_paused(now):
+            return 0.0, 0.0
         seconds, added = self._pace.change()
         if seconds < LEAST_S:
             return math.nan, math.nan
@@ -78,7 +97,7 @@ class StreamWatch:
         name = status.stream
         if name not in self._streams and len(self._streams) >= MOST:
             return
-        stream = self._streams.setdefault(name, _Stream(status))
+        stream = self._streams.setdefault(name, _Stream(status, now))
         stream.take(status, now)
         if len(self._labels) < self._limits.monitor_streams:
             self._labels.add(name)
@@ -103,9 +122,8 @@ class StreamWatch:
         running = {name: stream for name, stream in self._streams.items()
                    if stream.status.state not in OVER}
         for name, stream in sorted(running.items()):
-            pace, chunks = stream.rates()
-            slowest = min(slowest, pace)
-            finding = self._finding(name, stream, now, pace, chunks)
+            slowest = min(slowest, stream.rates(now)[0])
+            finding = self._finding(name, stream, now)
             if finding is not None:
                 findings.append(finding)
         failed = [name for name, stream in self._streams.items()
@@ -116,10 +134,10 @@ class StreamWatch:
         if math.isfinite(slowest):
             values['slowest [times real time]'] = slowest
         told = _named(findings)
-        return worst('audio', told, f'{len(running)} streams at their pace'
+        return worst('audio', told, f'{len(running)} open, each at its pace'
                      if running else 'no stream is open', values)
 
-    def measure(self) -> None:
+    def measure(self, now: float) -> None:
         """Set the gauges."""
         states = dict.fromkeys(StreamState, 0)
         rates: dict[Labels, float] = {}
@@ -129,7 +147,7 @@ class StreamWatch:
             states[stream.status.state] += 1
             kept += stream.status.kept
             if name in self._labels and stream.status.state not in OVER:
-                rates[(name,)] = stream.rates()[0]
+                rates[(name,)] = stream.rates(now)[0]
                 levels[(name,)] = stream.status.level_dbfs
         self._metrics.replace('asr_streams', {
             (state.name.lower(),): count for state, count in states.items()})
@@ -137,19 +155,22 @@ class StreamWatch:
         self._metrics.replace('asr_stream_audio_rate', rates)
         self._metrics.replace('asr_stream_level_dbfs', levels)
 
-    def statuses(self) -> list[tuple[StreamStatus, float]]:
+    def statuses(self, now: float) -> list[tuple[StreamStatus, float]]:
         """The newest status of every stream, and its pace in times real time."""
-        return [(stream.status, stream.rates()[0]) for _, stream in sorted(self._streams.items())]
+        return [(stream.status, stream.rates(now)[0])
+                for _, stream in sorted(self._streams.items())]
 
-    def _finding(
-        self, name: str, stream: _Stream, now: float, pace: float, chunks: float,
-    ) -> tuple[Level, str] | None:
+    def _finding(self, name: str, stream: _Stream, now: float) -> tuple[Level, str] | None:
         """What is wrong with a running stream; None: nothing."""
         silent = now - stream.heard
         if silent > SILENT_AFTER_S:
             return Level.STALE, f'{name}: ingest has not told of it for {silent:.0f} s'
-        for level, limit in ((Level.ERROR, self._limits.audio_error),
-                             (Level.WARN, self._limits.audio_warn)):
+        warn, error = self._limits.audio_warn, self._limits.audio_error
+        if stream.is_paused(now):
+            told = Level.WARN, f'{name}: no audio for {now - stream.moved:.0f} s'
+            return told if warn else None
+        pace, chunks = stream.rates(now)
+        for level, limit in ((Level.ERROR, error), (Level.WARN, warn)):
             if pace < limit:
                 return level, (f'{name}: {pace:.2f} s of audio a second ({chunks:.1f} chunks), '
                                f'expected {limit:g}')
