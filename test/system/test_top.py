@@ -5,6 +5,8 @@ import socket
 import urllib.request
 
 import pytest
+from rcl_interfaces.msg import LoggerLevel
+from rcl_interfaces.srv import SetLoggerLevels
 from talking import command, conversation
 
 DOMAIN = 66
@@ -41,7 +43,8 @@ def test_top_shows_what_the_graph_did(talk, seen):
     assert told['judged_by'] == 'manager'
     sides = {one['name']: one['level'] for one in told['judgements']}
     assert sides['nodes'] == sides['losses'] == sides['memory'] == 'OK'
-    assert {one['node']: one['state'] for one in told['nodes']} == dict.fromkeys(NODES, 'active')
+    assert {one['node']: one['state'] for one in told['nodes']} == {
+        **dict.fromkeys(NODES, 'active'), 'manager': 'running'}
     assert all(one['pss_bytes'] > 10_000_000 for one in told['nodes'])
     assert told['requests']['done'] >= 2
     assert told['requests']['workers'] == 1
@@ -72,6 +75,30 @@ def test_the_metrics_agree_with_the_graph(talk, port):
     transcripts = float(values['asr_transcripts_total{status="done"}'])
     assert transcripts == float(values['asr_request_duration_seconds_count'])
     assert float(values['asr_stream_segments_total{stream="first"}']) == 1
+
+
+def test_a_log_level_changes_while_the_graph_runs(talk):
+    client = talk.client._node.create_client(SetLoggerLevels, 'scheduler/set_logger_levels')
+    talk.until(client.service_is_ready, 'the service of the levels')
+
+    def set_level(level):
+        answer = client.call_async(SetLoggerLevels.Request(levels=[
+            LoggerLevel(name=f'{NAMESPACE}.scheduler', level=level)]))
+        talk.until(answer.done, 'an answer')
+        assert answer.result().results[0].successful
+
+    def told():
+        return [line for line in talk.lines if 'event=transcript' in line]
+    assert told() == []
+    set_level(LoggerLevel.LOG_LEVEL_DEBUG)
+    talk.ask('loud')
+    line = talk.said('event=transcript', 'stream=loud')
+    assert 'status=done' in line
+    assert talk.text not in line
+    set_level(LoggerLevel.LOG_LEVEL_INFO)
+    talk.ask('quiet')
+    talk.ask('quiet')
+    assert not any('stream=quiet' in line for line in told())
 
 
 def test_no_graph_is_told(seen):
