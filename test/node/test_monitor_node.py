@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.dispatch_records import DispatchStatistics
+from xlerobot_asr_opt.core.monitor.judgement import Judgement, Level
 from xlerobot_asr_opt.nodes.manager import Manager
 from xlerobot_asr_opt.records import StreamState, StreamStatus, Transcript, TranscriptStatus
 from xlerobot_asr_opt.ros import conversions, names
@@ -91,7 +92,7 @@ def test_diagnostics_have_every_side_and_the_numbers(begin):
     watched = begin(loss_error=0.2)
     told = watched.until(lambda told: True)
     assert list(told) == ['nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache']
-    assert told['nodes'].level == DiagnosticStatus.ERROR
+    assert told['nodes'].level == DiagnosticStatus.WARN
     assert told['nodes'].message == 'cache was not heard yet'
     assert told['losses'].level == DiagnosticStatus.STALE
     assert told['memory'].message == 'not watched: manager.memory_period is 0'
@@ -130,6 +131,19 @@ def test_metrics_are_scraped(begin):
     assert r'asr_stream_chunks_missing_total{stream="ha\"ll\n"} 2.0' in text
     assert re.search(r'asr_request_duration_seconds_bucket\{le="\+Inf"\} 1.0', text)
     assert 'segment="' not in text
+
+
+def test_an_error_is_a_line_in_the_log_and_a_flutter_is_not(begin, caplog, monkeypatch):
+    watched = begin()
+    levels = iter([Level.OK, *[Level.ERROR, Level.OK] * 20])
+    judged = []
+
+    def judge():
+        judged.append(Judgement('latency', next(levels), f'said {len(judged)}'))
+        return judged[-1:]
+    monkeypatch.setattr(watched.manager._monitor._monitor, 'judge', judge)
+    watched.world.spin_until(lambda: len(judged) > 10, 'judgements')
+    assert [line for line in caplog.messages if line.startswith('latency')] == ['latency: said 1']
 
 
 def test_a_port_that_is_taken_is_told_and_the_manager_goes_on(begin, caplog):

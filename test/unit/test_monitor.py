@@ -48,9 +48,23 @@ def test_nothing_heard_is_stale_or_missing():
     judged = MonitoredWorld()
     judged.silent = {'stream', 'scheduler', 'transcript', 'beat', 'worker', 'backends', 'memory',
                      'cache'}
-    assert levels(judged.live(1)) == {
+    assert levels(judged.live(1))['nodes'] is Level.WARN
+    assert levels(judged.live(10)) == {
         'nodes': Level.ERROR, 'audio': Level.OK, 'latency': Level.OK, 'losses': Level.STALE,
         'backends': Level.STALE, 'memory': Level.STALE, 'cache': Level.STALE}
+
+
+def test_an_error_is_graver_than_what_is_not_known():
+    world = MonitoredWorld(broken=True)
+    world.monitor.on_stream(StreamStatus('gate', StreamState.SILENCE))
+    audio = world.live(10)['audio']
+    assert audio.level is Level.ERROR
+    assert 'gate' not in audio.message
+    world.silent = {'stream'}
+    world.monitor.on_stream(StreamStatus('porch', StreamState.ENDED))
+    audio = world.live(10)['audio']
+    assert audio.level is Level.STALE
+    assert 'gate: ingest has not told of it for 20 s' in audio.message
 
 
 @pytest.mark.parametrize(('kind', 'side', 'level'), [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ['GraphMonitor', 'diagnostic', 'subscribe_judgements']
 
+TELL_S = 10.0
+"""Time between two lines in the log about one side at least [s]."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +50,7 @@ class GraphMonitor:
         self._node = node
         self._source = node.get_fully_qualified_name().lstrip('/')
         self._monitor = Monitor(parameters, time.monotonic)
-        self._levels: dict[str, Level] = {}
+        self._told: dict[str, tuple[bool, float]] = {}
         self._closed = False
         self._feed = MonitorFeed(node, self._monitor, self._guarded)
         self._publisher = None
@@ -81,13 +85,14 @@ class GraphMonitor:
 
     def _log(self, judgements: list[Judgement]) -> None:
         """Say when something has become an error, and when it has ceased to be one."""
+        now = time.monotonic()
         for judgement in judgements:
-            before = self._levels.get(judgement.name, Level.OK)
-            self._levels[judgement.name] = judgement.level
-            if judgement.level is Level.ERROR and before is not Level.ERROR:
-                logger.warning('%s: %s', judgement.name, judgement.message)
-            elif before is Level.ERROR and judgement.level is not Level.ERROR:
-                logger.info('%s: %s', judgement.name, judgement.message)
+            is_error = judgement.level is Level.ERROR
+            was_error, told = self._told.get(judgement.name, (False, -math.inf))
+            if is_error is not was_error and now - told >= TELL_S:
+                self._told[judgement.name] = is_error, now
+                logger.log(logging.WARNING if is_error else logging.INFO, '%s: %s',
+                           judgement.name, judgement.message)
 
     def _header(self) -> Header:
         return Header(stamp=self._node.get_clock().now().to_msg())

@@ -35,6 +35,10 @@ class Level(enum.IntEnum):
     STALE = 3
 
 
+GRAVITY = (Level.OK, Level.WARN, Level.STALE, Level.ERROR)
+"""What is known to be wrong is graver than what is not known."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What is thought of one side of the graph.
@@ -143,7 +147,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 def worst(
     name: str, findings: Sequence[tuple[Level, str]], good: str, values: Mapping[str, float | str],
 ) -> Judgement:
-    """Sum findings up: the highest level, and the words of all that reach it; good for none."""
-    level = max((level for level, _ in findings), default=Level.OK)
+    """Sum findings up: the gravest level, and the words of all that reach it; good for none."""
+    level = max((level for level, _ in findings), key=GRAVITY.index, default=Level.OK)
     told = [text for found, text in findings if found is level]
     return Judgement(name, level, '; '.join(told) if level else good, values)

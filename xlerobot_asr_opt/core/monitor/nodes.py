@@ -28,6 +28,11 @@ BREAKER_NUMBERS = {Breaker.CLOSED: 0, Breaker.OPEN: 1, Breaker.HALF_OPEN: 2}
 """States of a breaker as BackendState.msg and the gauge number them."""
 
 
+START_S = 10.0
+"""Time that the nodes are given to be heard, from the first judgement on [s]."""
+FOUND_LATER = 'not heard yet'
+
+
 class NodeWatch:
     """Counts and judges by Heartbeat, WorkerStatus and BackendStates.
 
@@ -43,6 +48,7 @@ class NodeWatch:
         self._workers: dict[str, tuple[WorkerStatus, float]] = {}
         self._backends: dict[str, tuple[BackendReport, ...]] = {}
         self._odometers = Odometers()
+        self._begun: float | None = None
 
     def beat(self, beat: Heartbeat, now: float) -> None:
         """Take a heartbeat."""
@@ -80,7 +86,7 @@ class NodeWatch:
         for name in (*self._expected, *sorted(self._beats)):
             beat = self._beats.get(name)
             if beat is None:
-                told[name] = 'not heard yet'
+                told[name] = FOUND_LATER
             elif now - beat[1] > SILENT_AFTER_S:
                 told[name] = f'not heard for {now - beat[1]:.0f} s'
             else:
@@ -89,10 +95,14 @@ class NodeWatch:
 
     def judge_nodes(self, now: float) -> Judgement:
         """Say whether every node is there, and active."""
+        if self._begun is None:
+            self._begun = now
+        starting = now - self._begun < START_S
+        mild = {'inactive', 'unconfigured', *([FOUND_LATER] if starting else [])}
         states = self.states(now)
         findings = [
-            (Level.WARN if state in ('inactive', 'unconfigured') else Level.ERROR,
-             f'{name} is {state}' if not state.startswith('not') else f'{name} was {state}')
+            (Level.WARN if state in mild else Level.ERROR,
+             f'{name} {"was" if state.startswith("not") else "is"} {state}')
             for name, state in states.items() if state != 'active']
         return worst('nodes', findings, f'all {len(states)} nodes are active', states)
 
