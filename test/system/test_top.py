@@ -48,6 +48,8 @@ def test_top_shows_what_the_graph_did(talk, seen):
     assert all(one['pss_bytes'] > 10_000_000 for one in told['nodes'])
     assert told['requests']['done'] >= 2
     assert told['requests']['workers'] == 1
+    assert told['losses']['utterances'] >= 1
+    assert 0 < told['latency']['p50 [s]'] <= told['latency']['p95 [s]']
     assert {'first'} <= {one['stream'] for one in told['streams']}
 
 

@@ -44,7 +44,8 @@ def test_a_frame_is_json_and_has_the_numbers(world):
 def test_what_the_manager_thinks_goes_before_the_defaults(world):
     world.live(10)
     told = frame('/asr', world.monitor, {
-        'latency': Judgement('latency', Level.WARN, 'too slow for this robot')})
+        'latency': Judgement('latency', Level.WARN, 'too slow for this robot', {'p95 [s]': 9.5})})
+    assert told['latency'] == {'p95 [s]': 9.5}
     assert told['judged_by'] == 'manager'
     text = drawn(told)
     assert 'too slow for this robot' in text

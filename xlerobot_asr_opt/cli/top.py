@@ -91,7 +91,9 @@ def frame(
             parameters are judged by.
     """
     now = time.monotonic()
+    # Judged here in any case: the windows of what is shown want a sample each second.
     own = {judgement.name: judgement for judgement in monitor.judge()}
+    sides = own | dict(judged)
     report = monitor.memory.report
     memory = {process.node: process for process in report.processes} if report else {}
     # The manager watches its own memory, and sends no heartbeat.
@@ -107,13 +109,13 @@ def frame(
         'judged_by': 'manager' if judged else 'defaults',
         'judgements': [
             {'name': one.name, 'level': one.level.name, 'message': one.message}
-            for one in (judged or own).values()],
+            for one in sides.values()],
         'nodes': nodes,
         'requests': {} if counters is None else {
             name: getattr(counters, name) for name in (
                 'open', 'waiting', 'workers', 'admitted', 'done', 'rejected', 'expired',
                 'cancelled', 'regranted', 'shared', 'ahead_used')},
-        **{name: {key: _number(value) for key, value in own[name].values.items()}
+        **{name: {key: _number(value) for key, value in sides[name].values.items()}
            for name in ('latency', 'losses', 'backends', 'cache')},
         'streams': [
             {'stream': status.stream, 'state': status.state.name.lower(),

@@ -141,10 +141,18 @@ def subscribe_judgements(
             if status.name.startswith(prefix):
                 callback(Judgement(
                     status.name.removeprefix(prefix), Level(status.level[0]), status.message,
-                    {pair.key: pair.value for pair in status.values}))
+                    {pair.key: _value(pair.value) for pair in status.values}))
     if DiagnosticArray is not None:
         node.create_subscription(
             DiagnosticArray, names.DIAGNOSTICS, heard, names.DIAGNOSTICS_QOS)
+
+
+def _value(text: str) -> float | str:
+    """Return what diagnostic() made a text of."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _exporter(parameters: ManagerParameters) -> Exporter | None:
