@@ -83,8 +83,8 @@ def free_port():
         return server.getsockname()[1]
 
 
-def scraped(port):
-    with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics', timeout=5) as answer:
+def scraped(port, query=''):
+    with urllib.request.urlopen(f'http://127.0.0.1:{port}/metrics{query}', timeout=5) as answer:
         return answer.read().decode()
 
 
@@ -131,6 +131,8 @@ def test_metrics_are_scraped(begin):
     assert r'asr_stream_chunks_missing_total{stream="ha\"ll\n"} 2.0' in text
     assert re.search(r'asr_request_duration_seconds_bucket\{le="\+Inf"\} 1.0', text)
     assert 'segment="' not in text
+    alone = scraped(port, '?name[]=asr_transcripts_total')
+    assert set(re.findall(r'^\w+', alone, re.MULTILINE)) == {'asr_transcripts_total'}
 
 
 def test_an_error_is_a_line_in_the_log_and_a_flutter_is_not(begin, caplog, monkeypatch):

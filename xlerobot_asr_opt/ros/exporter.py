@@ -14,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from xlerobot_asr_opt.core.monitor.catalog import METRICS
 from xlerobot_asr_opt.core.monitor.metrics import BUCKETS_S, Family, Histogram, Kind
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Exporter(Collector):
     def collect(self) -> Iterable[PrometheusMetric]:
         """The snapshot as prometheus-client writes it; called by its threads."""
         return [_written(family) for family in self._families]
+
+    def describe(self) -> Iterable[PrometheusMetric]:
+        """The names, by which a scrape may ask for some metrics alone."""
+        return [_written(Family(metric, {})) for metric in METRICS]
 
     def close(self) -> None:
         """Serve no more."""
