@@ -156,6 +156,13 @@ def test_a_port_that_is_taken_is_told_and_the_manager_goes_on(begin, caplog):
     assert 'no metrics for Prometheus at 127.0.0.1' in caplog.text
 
 
+@pytest.mark.parametrize('address', ['no such address', 'a..b', '192.0.2.1'])
+def test_an_address_that_is_none_of_ours_is_told(begin, caplog, address):
+    watched = begin(monitor_port=free_port(), monitor_address=address)
+    watched.until(lambda told: told)
+    assert f'no metrics for Prometheus at {address}' in caplog.text
+
+
 def test_no_port_is_opened_unless_one_is_asked_for(begin):
     watched = begin()
     watched.until(lambda told: told)

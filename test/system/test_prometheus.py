@@ -24,7 +24,7 @@ ALERTS = [rule for group in yaml.safe_load(RULES.read_text('utf-8'))['groups']
           for rule in group['rules']]
 PANELS = [panel for panel in DASHBOARD['panels'] if panel['type'] != 'row']
 PATIENCE_S = 60.0
-SCRAPES = 5
+SCRAPES = 3
 ABSENT = 'AsrNotMonitored'
 """It is about there being no metrics at all."""
 
@@ -49,7 +49,7 @@ class Server:
         self._live()
         config = directory / 'prometheus.yml'
         config.write_text(json.dumps({
-            'global': {'scrape_interval': '300ms', 'scrape_timeout': '300ms'},
+            'global': {'scrape_interval': '200ms', 'scrape_timeout': '200ms'},
             'scrape_configs': [
                 {'job_name': name, 'static_configs': [{'targets': [f'127.0.0.1:{one.port}']}]}
                 for name, one in self._exporters.items()]}))

@@ -52,6 +52,14 @@ def test_what_the_manager_thinks_goes_before_the_defaults(world):
     assert 'judged by the defaults' not in text
 
 
+def test_a_node_that_is_missed_is_shown_as_the_manager_sees_it(world):
+    world.live(10)
+    told = frame('/asr', world.monitor, {'nodes': Judgement(
+        'nodes', Level.ERROR, '', {'inference_1': 'not heard yet', 'cache': 'inactive'})})
+    assert {one['node']: one['state'] for one in told['nodes']} == {
+        **dict.fromkeys(NODES, 'active'), 'inference_1': 'not heard yet'}
+
+
 def test_a_graph_that_was_not_heard_can_be_drawn(world):
     text = drawn(frame('/asr', world.monitor, {}))
     assert 'the scheduler was never heard' in text

@@ -97,7 +97,8 @@ def frame(
     report = monitor.memory.report
     memory = {process.node: process for process in report.processes} if report else {}
     # The manager watches its own memory, and sends no heartbeat.
-    states = dict.fromkeys(memory, 'running') | monitor.nodes.states(now)
+    states = {**dict.fromkeys(memory, 'running'), **sides['nodes'].values,
+              **monitor.nodes.states(now)}
     nodes = [
         {'node': name, 'state': state,
          'pss_bytes': memory[name].pss if name in memory else None,
@@ -169,8 +170,10 @@ def _spin(client: GraphClient) -> None:
 
 def _is_known(client: GraphClient, monitor: Monitor) -> bool:
     """Whether the graph has told of itself all that a frame shows, but for streams."""
-    heard = monitor.requests.counters is not None and monitor.memory.report is not None
-    return heard and bool(client.judgements) and bool(monitor.nodes.states(time.monotonic()))
+    judged = client.judgements.get('nodes')
+    if judged is None or monitor.requests.counters is None or monitor.memory.report is None:
+        return False
+    return set(judged.values) <= set(monitor.nodes.states(time.monotonic()))
 
 
 def _print(told: Mapping[str, Any], *, as_json: bool) -> None:
@@ -195,7 +198,7 @@ def _cell(value: float | None, factor: float, form: str) -> str:
 
 
 def _number(value: float | str) -> float | str | None:
-    """A number of three decimals for JSON, which knows no NaN; words as they are."""
+    """A number of six digits for JSON, which knows no NaN; words as they are."""
     if isinstance(value, str):
         return value
-    return round(value, 3) if math.isfinite(value) else None
+    return float(f'{value:.6g}') if math.isfinite(value) else None

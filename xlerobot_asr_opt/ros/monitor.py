@@ -164,7 +164,7 @@ def _exporter(parameters: ManagerParameters) -> Exporter | None:
         # What it takes of memory is spent only where it is used.
         from xlerobot_asr_opt.ros.exporter import Exporter  # noqa: PLC0415
         exporter = Exporter(port, address)
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, ValueError) as error:
         logger.warning(
             'no metrics for Prometheus at %s:%d: %s. Install prometheus-client where that is '
             'missing, choose another manager.monitor_port where it is taken', address, port, error)
