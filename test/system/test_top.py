@@ -46,7 +46,9 @@ def test_top_shows_what_the_graph_did(talk, seen):
         status, text, _ = seen('--namespace', NAMESPACE, '--json')
         assert status == 0
         told = json.loads(text)
-        return told if told['losses'].get('utterances') and told['requests']['done'] > 1 else None
+        sides = {one['name']: one['level'] for one in told['judgements']}
+        heard = told['losses'].get('utterances') and told['requests']['done'] > 1
+        return told if heard and sides['memory'] != 'STALE' else None
     told = talk.until(after_it, 'a frame with an utterance')
     assert told['judged_by'] == 'manager'
     sides = {one['name']: one['level'] for one in told['judgements']}
