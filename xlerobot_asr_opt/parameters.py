@@ -345,6 +345,42 @@ class ManagerParameters:
     memory_interval: float = parameter(
         300.0, 'Time after which memory is released again, or a node restarted again.',
         unit='s', low=0.1, high=86400.0)
+    monitor_period: float = parameter(
+        1.0, 'Time between two reports on /diagnostics; 0: nothing is monitored.',
+        unit='s', low=0.0, high=60.0)
+    monitor_port: int = parameter(
+        0, 'TCP port at which Prometheus finds the metrics; 0: nowhere. Two graphs of one machine '
+        'need two.', low=0, high=65535)
+    monitor_address: str = parameter(
+        '127.0.0.1', 'Address of that port. Any but this one shows names and figures to the '
+        'network, to whomever asks.')
+    monitor_streams: int = parameter(
+        16, 'Streams with metrics of their own, the first that are heard; those of all others '
+        'are summed up.', low=0, high=200)
+    monitor_window: float = parameter(
+        60.0, 'Time over which latency, losses and the hit rate are judged.',
+        unit='s', low=2.0, high=3600.0)
+    audio_warn: float = parameter(
+        0.9, 'Audio that a stream brings, below which it is warned of.',
+        unit='times real time', low=0.0, high=1.0)
+    audio_error: float = parameter(
+        0.5, 'Audio that a stream brings, below which it counts as an error.',
+        unit='times real time', low=0.0, high=1.0)
+    latency_warn: float = parameter(
+        2.0, 'Latency that 95 % of the transcripts have to keep, else it is warned of.',
+        unit='s', low=0.0, high=3600.0)
+    latency_error: float = parameter(
+        5.0, 'Latency that 95 % of the transcripts have to keep, else it counts as an error.',
+        unit='s', low=0.0, high=3600.0)
+    loss_warn: float = parameter(
+        0.001, 'Share of the utterances, and of the chunks, that may be lost before it is warned '
+        'of.', low=0.0, high=1.0)
+    loss_error: float = parameter(
+        0.05, 'Share of the utterances, and of the chunks, that may be lost before it counts as '
+        'an error.', low=0.0, high=1.0)
+    hit_rate_warn: float = parameter(
+        0.0, 'Share of the lookups in the cache that have to find something, else it is warned '
+        'of; 0: none has to, as live speech is hardly ever the same twice.', low=0.0, high=1.0)
 
 
 NODES: dict[str, type] = {

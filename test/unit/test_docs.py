@@ -183,7 +183,8 @@ def test_topics_and_services_are_those_of_the_graph(running, names):
     told = [row[0].removeprefix('/') for heading in ('Topics', 'Services')
             for row in rows(running, heading)]
     # The segments of a worker have a topic by the worker's name.
-    assert sorted(told) == sorted([*names.values(), 'inference_0/segments'])
+    assert sorted(told) == sorted(
+        [*(name.removeprefix('/') for name in names.values()), 'inference_0/segments'])
 
 
 @pytest.mark.parametrize(('heading', 'kind'), [('Topics', 'msg'), ('Services', 'srv')])

@@ -35,6 +35,7 @@ COMMANDS = (
     Command('demo', 'demo', 'hear a real recording through the whole graph'),
     Command('transcribe', 'transcribe', 'turn audio files into text'),
     Command('listen', 'listen', 'show what is being said, as it is said'),
+    Command('top', 'top', 'show how a running graph is doing, live'),
     Command('up', 'up', 'start the graph'),
     Command('replay', 'replay', 'play a bag into the graph and show its transcripts'),
     Command('record', 'record', 'record audio and transcripts into a bag'),

@@ -22,6 +22,7 @@ from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_text
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
 from xlerobot_asr_opt.ros.memory_watch import MemoryWatch
+from xlerobot_asr_opt.ros.monitor import GraphMonitor
 from xlerobot_asr_opt.ros.parameters import declare, undeclared
 from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.timers import steady_timer
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 class Manager(Node):
     """Hears heartbeats, serves manage_nodes and is_active, calls the nodes' lifecycle services.
 
-    Watches the nodes' memory, and tells of it on memory.
+    Watches the nodes' memory, and tells of it on memory; tells an operator on /diagnostics.
     """
 
     def __init__(self) -> None:
@@ -68,6 +69,8 @@ class Manager(Node):
             self._memory = MemoryWatch(
                 self, parameters, processes=self._processes, restart=self._supervisor.restart,
                 is_active=self._supervisor.is_active)
+        if parameters.monitor_period:
+            self._monitor = GraphMonitor(self, parameters)
         if parameters.autostart:
             self._supervisor.command(State.ACTIVE)
 

@@ -11,6 +11,7 @@ from std_msgs.msg import String
 
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core import dispatch
+from xlerobot_asr_opt.core.outcome_log import OutcomeLog
 from xlerobot_asr_opt.parameters import SchedulerParameters
 from xlerobot_asr_opt.records import TranscriptStatus
 from xlerobot_asr_opt.ros import conversions, names
@@ -48,6 +49,7 @@ class SchedulerNode(ManagedNode):
             msg.Transcript, names.PARTIAL, names.TRANSCRIPT_QOS)
         self._texts = self.create_publisher(String, names.TEXT, names.TRANSCRIPT_QOS)
         self._live_speech = LiveSpeechPublisher(self)
+        self._outcomes = OutcomeLog(time.monotonic)
         self._cache = CacheClient(self)
         self._do = {
             dispatch.LookUp: self._look_up,
@@ -127,6 +129,7 @@ class SchedulerNode(ManagedNode):
 
     def _publish(self, action: dispatch.Publish) -> None:
         transcript = action.transcript
+        self._outcomes.tell(transcript)
         self._transcripts.publish(conversions.transcript_message(transcript))
         if transcript.status is TranscriptStatus.DONE:
             self._texts.publish(String(data=transcript.text))

@@ -17,6 +17,8 @@ from xlerobot_asr_opt.errors import SourceError, TransportError
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import nanoseconds, read_status, read_transcript
 from xlerobot_asr_opt.ros.instance import runs_here
+from xlerobot_asr_opt.ros.monitor import subscribe_judgements
+from xlerobot_asr_opt.ros.monitor_feed import MonitorFeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from typing_extensions import Self
 
+    from xlerobot_asr_opt.core.monitor.judgement import Judgement
+    from xlerobot_asr_opt.core.monitor.monitor import Monitor
     from xlerobot_asr_opt.records import StreamStatus, Transcript
 
 __all__ = ['RECORDED', 'GraphClient', 'OpenedStream']
@@ -68,6 +72,7 @@ class GraphClient:
         namespace: of the graph, with its leading slash.
         streams: the newest status of every stream, by name.
         transcripts: received and not yet taken, oldest first.
+        judgements: the newest ones of the graph's manager, by name; see watch().
     """
 
     def __init__(self, namespace: str) -> None:
@@ -75,6 +80,7 @@ class GraphClient:
         self.namespace = '/' + namespace.strip('/')
         self.streams: dict[str, StreamStatus] = {}
         self.transcripts: deque[Transcript] = deque()
+        self.judgements: dict[str, Judgement] = {}
         self._events = 0
         self._publishers: dict[str, Publisher] = {}
         self._context = Context()
@@ -197,6 +203,12 @@ class GraphClient:
         profile = names.AUDIO_QOS if kind.endswith('AudioChunk') else names.TRANSCRIPT_QOS
         self._node.create_subscription(RECORDED[kind], topic, receive, profile, raw=True)
 
+    def watch(self, monitor: Monitor) -> None:
+        """Feed a monitor with what the graph tells, and hear what its manager thinks of it."""
+        MonitorFeed(self._node, monitor, self._counted)
+        subscribe_judgements(
+            self._node, f'{self.namespace}/manager', self._counted(self._on_judgement))
+
     def topics(self) -> dict[str, list[str]]:
         """Names and types of all topics that are discovered so far."""
         return dict(self._node.get_topic_names_and_types())
@@ -233,6 +245,16 @@ class GraphClient:
             client.remove_pending_request(future)
             raise TransportError(f'{client.service_name} did not answer within {answer_s:g} s')
         return future.result()
+
+    def _counted(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Wrap a callback, so that spin() knows that something has arrived."""
+        def counted(*arguments: object) -> None:
+            self._events += 1
+            callback(*arguments)
+        return counted
+
+    def _on_judgement(self, judgement: Judgement) -> None:
+        self.judgements[judgement.name] = judgement
 
     def _on_transcript(self, message: msg.Transcript) -> None:
         self._events += 1

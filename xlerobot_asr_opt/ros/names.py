@@ -1,7 +1,7 @@
 """Every topic, every service and every QoS profile of the graph, once.
 
-All names are relative: the nodes share one namespace, /asr by default. A private service of a node
-is found under the node's name, for example cache/lookup.
+All names but /diagnostics are relative: the nodes share one namespace, /asr by default. A private
+service of a node is found under the node's name, for example cache/lookup.
 """
 
 from rclpy.qos import (
@@ -13,11 +13,11 @@ from rclpy.qos import (
 
 __all__ = [
     'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_PATTERNS',
-    'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'FORCE_BACKEND', 'GRANTS',
-    'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY',
-    'OPEN_STREAM', 'PARTIAL',
-    'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
-    'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
+    'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'DIAGNOSTICS',
+    'DIAGNOSTICS_QOS', 'FORCE_BACKEND', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS',
+    'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY', 'OPEN_STREAM', 'PARTIAL', 'RECOGNITIONS',
+    'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS',
+    'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
 
 AUDIO = 'audio'
@@ -42,6 +42,8 @@ HEARTBEATS = 'heartbeats'
 """Heartbeat, every managed node to the manager."""
 MEMORY = 'memory'
 """MemoryReport, manager to workers, ingest and people."""
+DIAGNOSTICS = '/diagnostics'
+"""diagnostic_msgs/DiagnosticArray, manager to people; absolute, as every robot has it."""
 TRANSCRIPT = 'transcript'
 """Transcript, scheduler to everybody."""
 PARTIAL = 'partial'
@@ -81,6 +83,8 @@ CONTROL_QOS = _reliable(1000)
 """Tickets, grants, acknowledgements, recognitions, heartbeats: small, and none may be lost."""
 TRANSCRIPT_QOS = _reliable(100)
 """What people subscribe to."""
+DIAGNOSTICS_QOS = _reliable(10)
+"""As diagnostic_updater publishes them."""
 LATCHED_QOS = _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 """States: who comes late gets the newest one of every publisher."""
 STREAMS_QOS = _reliable(256, DurabilityPolicy.TRANSIENT_LOCAL)

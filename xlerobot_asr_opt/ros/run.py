@@ -21,7 +21,14 @@ from xlerobot_asr_opt.errors import AsrError, ConfigurationError
 from xlerobot_asr_opt.ros.executor import DirectExecutor
 from xlerobot_asr_opt.ros.instance import lock_path
 
+try:
+    from rclpy.logging_service import LoggingService
+except ImportError:  # before Jazzy, levels are set when a process starts
+    LoggingService = None
+
 __all__ = ['LogBridge', 'run']
+
+PACKAGE = 'xlerobot_asr_opt'
 
 
 class LogBridge(logging.Handler):
@@ -81,6 +88,10 @@ def run(make_node: Callable[[], Node]) -> int:
     try:
         node = make_node()
         logging.basicConfig(level=logging.INFO, handlers=[LogBridge(node)], format='%(message)s')
+        # The node's logger decides, whose level can be changed while it runs.
+        logging.getLogger(PACKAGE).setLevel(logging.DEBUG)
+        if LoggingService is not None:
+            LoggingService(node)
         with single_instance(node):
             spin(node)
     except AsrError as error:

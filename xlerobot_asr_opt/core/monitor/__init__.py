@@ -1,0 +1,1 @@
+"""What an operator sees: counts what the graph tells, and judges it."""
