@@ -36,6 +36,7 @@ COMMANDS = (
     Command('transcribe', 'transcribe', 'turn audio files into text'),
     Command('listen', 'listen', 'show what is being said, as it is said'),
     Command('up', 'up', 'start the graph'),
+    Command('status', 'status', 'say whether the graph is active'),
     Command('replay', 'replay', 'play a bag into the graph and show its transcripts'),
     Command('record', 'record', 'record audio and transcripts into a bag'),
     Command('analyze', 'analyze', 'say where the time of a run went, and what to do next'),
