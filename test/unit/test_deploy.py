@@ -73,7 +73,10 @@ def test_a_service_of_this_unit_may_do_little():
     status, text = said(checker, 'security', '--offline=true', '--no-pager', str(UNIT))
     if 'offline' in text and status:
         pytest.skip('this systemd-analyze judges no unit that is not loaded')
-    assert float(re.search(r'exposure level for \S+: ([\d.]+)', text)[1]) < 2.5
+    measured = re.search(r'exposure level for \S+: ([\d.]+ \w+)', text)[1]
+    page = (ROOT / 'docs' / 'operations.md').read_text('utf-8')
+    assert float(measured.split()[0]) < 2.5
+    assert f'rates it {measured.replace(" ", " (")})' in page
 
 
 def test_the_directories_of_the_unit_are_those_that_the_package_is_told():

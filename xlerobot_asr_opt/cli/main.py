@@ -42,6 +42,7 @@ COMMANDS = (
     Command('analyze', 'analyze', 'say where the time of a run went, and what to do next'),
     Command('validate', 'validate', 'measure what each optimisation brings on a recording'),
     Command('models', 'models', 'list, fetch and remove models'),
+    Command('config', 'config', 'read the configuration of an earlier system'),
     Command('devices', 'devices', 'list the microphones'),
     Command('doctor', 'doctor', 'say what is right and wrong with this machine'),
 )
