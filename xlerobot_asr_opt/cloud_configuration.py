@@ -204,11 +204,14 @@ def _phrases(value: object) -> tuple[str, ...]:
         value = re.split(r'[\n,]', value)
     if not isinstance(value, (list, tuple, Mapping)):
         raise ConfigurationError(f'got {value!r}, expected a list of phrases')
-    phrases = [item.get('text') if isinstance(item, Mapping) else item for item in value]
-    if not all(isinstance(phrase, str) for phrase in phrases):
-        raise ConfigurationError(f'got {value!r}, expected a list of phrases')
-    # A colon would be taken for the one before a boost.
-    return tuple(phrase.replace(':', ' ').strip() for phrase in phrases if phrase.strip())
+    phrases = []
+    for item in value:
+        phrase = item.get('text') if isinstance(item, Mapping) else item
+        if not isinstance(phrase, str):
+            raise ConfigurationError(f'got {value!r}, expected a list of phrases')
+        # A colon would be taken for the one before a boost.
+        phrases.append(phrase.replace(':', ' ').strip())
+    return tuple(filter(None, phrases))
 
 
 def _language(value: object) -> str:
