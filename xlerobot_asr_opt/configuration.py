@@ -20,7 +20,10 @@ import yaml
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import NODES, from_mapping, table
 
-__all__ = ['COMMON', 'Values', 'parse_override', 'read_file']
+__all__ = ['COMMON', 'Values', 'parse_override', 'read_file', 'read_yaml']
+
+MOST_BYTES = 1_000_000
+"""Largest file that is taken for a configuration."""
 
 Values = dict[str, dict[str, Any]]
 """Parameters by the full name of the node."""
@@ -44,14 +47,7 @@ def read_file(path: Path, nodes: Mapping[str, str]) -> Values:
             that no node of the section has, another type, out of bounds. The message names the
             file, the section and the key.
     """
-    try:
-        text = path.read_text('utf-8')
-        _refuse_duplicates(yaml.compose(text, yaml.SafeLoader))
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise ConfigurationError(f'{path}: cannot be read: {error.strerror}') from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f'{path}: not valid YAML: {_one_line(error)}') from None
+    content = read_yaml(path)
     values: Values = {node: {} for node in nodes}
     for section, parameters in _sections(content, str(path)):
         chosen = [node for node, stem in nodes.items() if _matches(section, node, stem)]
@@ -82,6 +78,29 @@ def parse_override(text: str, nodes: Mapping[str, str]) -> Values:
         raise ConfigurationError(f'{text}: no node {section}; {_nearest(section, nodes)}')
     parsed = _value(value, key, [nodes[node] for node in chosen])
     return _share_out({key: parsed}, chosen, nodes, text)
+
+
+def read_yaml(path: Path) -> object:
+    """Read a YAML file, of which JSON is a part.
+
+    Raises:
+        ConfigurationError: no such file, too large, not YAML, or a key that is given twice.
+    """
+    try:
+        with path.open('rb') as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f'{path}: cannot be read: {error.strerror}') from None
+    if len(raw) > MOST_BYTES:
+        raise ConfigurationError(f'{path}: larger than {MOST_BYTES} bytes')
+    try:
+        text = raw.decode('utf-8')
+        _refuse_duplicates(yaml.compose(text, yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f'{path}: not valid YAML: {_one_line(error)}') from None
+    except RecursionError:
+        raise ConfigurationError(f'{path}: not valid YAML: nested too deeply') from None
 
 
 def _refuse_duplicates(node: yaml.Node | None) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from xlerobot_asr_opt.ros.activity import Activity
+
 __all__ = ['Graph', 'command']
 
 POLL_S = 0.02
@@ -111,12 +113,9 @@ class Graph:
             ConfigurationError: a process cannot run as it was told to.
             AsrError: not all are active; the message says which one, and its last words.
         """
-        # Only who waits has the middleware in its own process.
-        from xlerobot_asr_opt.ros.activity import Activity
-
         until = time.monotonic() + timeout
         inactive: tuple[str, ...] = ('manager: does not answer',)
-        with Activity(self.namespace, self._domain, self._processes[-1].name) as activity:
+        with self.activity() as activity:
             while not interrupted():
                 active, inactive = activity.poll(POLL_S) or (False, inactive)
                 if active:
@@ -127,6 +126,13 @@ class Graph:
                     raise AsrError(
                         f'the graph is not active after {timeout:g} s: {"; ".join(inactive)}')
         return time.monotonic() - self._started
+
+    def activity(self) -> Activity:
+        """Return what asks the manager of this graph whether all nodes are active."""
+        # Only who asks has the middleware in its own process.
+        from xlerobot_asr_opt.ros.activity import Activity
+
+        return Activity(self.namespace, self._domain, self._processes[-1].name)
 
     def check(self) -> None:
         """Look whether every process can run as it was told to.

@@ -37,11 +37,13 @@ COMMANDS = (
     Command('listen', 'listen', 'show what is being said, as it is said'),
     Command('top', 'top', 'show how a running graph is doing, live'),
     Command('up', 'up', 'start the graph'),
+    Command('status', 'status', 'say whether the graph is active'),
     Command('replay', 'replay', 'play a bag into the graph and show its transcripts'),
     Command('record', 'record', 'record audio and transcripts into a bag'),
     Command('analyze', 'analyze', 'say where the time of a run went, and what to do next'),
     Command('validate', 'validate', 'measure what each optimisation brings on a recording'),
     Command('models', 'models', 'list, fetch and remove models'),
+    Command('config', 'config', 'read the configuration of an earlier system'),
     Command('devices', 'devices', 'list the microphones'),
     Command('doctor', 'doctor', 'say what is right and wrong with this machine'),
 )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
+import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 from xlerobot_asr_opt.cli.child_output import LogDirectory, to_standard_error
 from xlerobot_asr_opt.cli.graph import Graph
+from xlerobot_asr_opt.cli.service_manager import Pulse, ServiceManager
 from xlerobot_asr_opt.errors import AsrError
 from xlerobot_asr_opt.models.paths import state_root
 from xlerobot_asr_opt.parameters import Parameter, table
@@ -21,6 +25,8 @@ __all__ = ['Graph', 'add_graph_arguments', 'add_parser', 'read_graph_arguments',
 
 TURN_S = 0.5
 """Interval at which it is looked whether anything still runs [s]."""
+ANSWER_S = 0.2
+"""Time in which the manager has to answer one turn's question, for the watchdog [s]."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,13 +74,33 @@ def run(args: argparse.Namespace) -> int:
     if args.quiet:
         write = LogDirectory(state_root() / 'log')
         print(f'log files: {write.directory}', file=sys.stderr)
+    service = ServiceManager(os.environ, os.getpid())
     with Graph(read_graph_arguments(args), write=write) as graph:
-        graph.wait_active(timeout=math.inf, interrupted=enough.is_set)
+        try:
+            graph.wait_active(timeout=math.inf, interrupted=enough.is_set)
+            _keep(graph, service, enough)
+        finally:
+            service.tell('STOPPING=1')
+    return 0
+
+
+def _keep(graph: Graph, service: ServiceManager, enough: threading.Event) -> None:
+    """Watch a graph that is active, until it is enough."""
+    with contextlib.ExitStack() as stack:
+        pulse = None
+        if service.watchdog_s:
+            activity = stack.enter_context(graph.activity())
+            pulse = Pulse(
+                service.watchdog_s, lambda: activity.poll(ANSWER_S) is not None, service.tell,
+                time.monotonic)
+        if not enough.is_set():
+            service.tell('READY=1')
         while not enough.wait(TURN_S):
             graph.check()
             if graph.wait(timeout=0.0):
                 raise AsrError('no process could be kept running')
-    return 0
+            if pulse:
+                pulse.turn()
 
 
 def _help(item: Parameter) -> str:
