@@ -11,7 +11,8 @@ from xlerobot_asr_opt.models.bpu.calibration import (
     write_windows,
 )
 from xlerobot_asr_opt.models.bpu.compile import Order, _calibrating, _testing
-from xlerobot_asr_opt.models.bpu.recipe import good_enough, loud_neurons
+from xlerobot_asr_opt.models.bpu.precision import Precision
+from xlerobot_asr_opt.models.bpu.recipe import STEPS, good_enough, loud_neurons
 from xlerobot_asr_opt.models.bpu.source import find_source
 from xlerobot_asr_opt.models.bundle import Accuracy
 from xlerobot_asr_opt.models.speech import Utterance
@@ -102,3 +103,10 @@ def test_a_source_is_a_name_or_a_directory_of_weights(tmp_path):
     found = find_source(str(tmp_path), tmp_path, lambda *told: None)
     assert (found.name, found.directory) == (tmp_path.name, tmp_path)
     assert list(found.sources) == [tmp_path.name]
+
+
+def test_the_limits_are_those_of_int8_alone():
+    """In 16 bits a weight of exp(-5.6) would not round to 0: 600 of them would be heard."""
+    wanted = Precision(('Mul_1',), {'Sub_1': 5.6})
+    assert {step.name: step.precision(wanted) for step in STEPS} == {
+        'int8': wanted, 'int16': Precision(('Mul_1',))}

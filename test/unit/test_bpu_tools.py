@@ -42,8 +42,10 @@ def job(tmp_path_factory, windows):
     (place / 'windows').mkdir()
     for index, window in enumerate(windows[1:]):
         window.tofile(place / 'windows' / f'{index}.bin')
-    write_bpu_encoder(small_weights(place), FRAMES, place / 'float.onnx', {0: (1, 2)})
-    return Job(place / 'float.onnx', MEL, SHAPE, 'small', 'bayes-e', place / 'windows')
+    precision = write_bpu_encoder(
+        small_weights(place), FRAMES, place / 'float.onnx', {0: (1, 2)})
+    return Job(place / 'float.onnx', MEL, SHAPE, 'small', 'bayes-e', place / 'windows',
+               precision=precision)
 
 
 @pytest.fixture(scope='module')

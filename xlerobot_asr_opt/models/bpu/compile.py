@@ -177,7 +177,7 @@ class _Compilation:
         """Take the cheapest step that is good enough, or the last; a bundle of this alone."""
         model = f'encoder_{frames}'
         graph = self._work / f'{model}.onnx'
-        write_bpu_encoder(self._weights, frames, graph, loud)
+        precision = write_bpu_encoder(self._weights, frames, graph, loud)
         windows = self._work / f'{model}_windows'
         windows.mkdir()
         write_windows(self._windows(frames), windows)
@@ -186,7 +186,7 @@ class _Compilation:
             work = self._work / f'{model}_step_{number}'
             work.mkdir()
             job = Job(graph, MEL, self._input(frames).shape, model, self._order.march, windows,
-                      step.optimisation)
+                      step.optimisation, step.precision(precision))
             tell = functools.partial(self._tell, what)
             compiled = compile_graph(self._environment, job, work, tell)
             bundle = self._place(compiled, frames, model)

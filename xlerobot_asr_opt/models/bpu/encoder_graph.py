@@ -11,6 +11,8 @@ What is written differs from the model by mathematically equal rewrites alone:
   times larger than the rest, and would leave nothing of int8's steps to these. Rotated, all
   channels are about alike. What writes to it is multiplied by the rotation, what reads from it by
   its transpose.
+- The attention's weights are divided by their sum behind the product with the values, a head at a
+  time (attention_graph.py).
 - Neurons of a feed-forward that are far louder than the rest go through a convolution of their own
   with a scale of their own, for the same reason.
 """
@@ -24,6 +26,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from xlerobot_asr_opt.models.bpu.attention_graph import HeadBuilder
+from xlerobot_asr_opt.models.bpu.precision import Precision
 from xlerobot_asr_opt.models.onnx_graph import Graph
 from xlerobot_asr_opt.models.whisper_weights import Linear, Norm
 
@@ -61,8 +65,8 @@ Loud = dict[int, tuple[int, ...]]
 def write_bpu_encoder(
     weights: Weights, frames: int, path: Path, loud: Mapping[int, tuple[int, ...]],
     *, show: bool = False,
-) -> None:
-    """Write the encoder for one window.
+) -> Precision:
+    """Write the encoder for one window; returns what it needs beyond int8.
 
     Args:
         weights: of the model.
@@ -74,7 +78,9 @@ def write_bpu_encoder(
     Raises:
         OSError: it cannot be written.
     """
-    _BpuEncoder(weights, frames, loud, show=show).build().write_whole(path)
+    encoder = _BpuEncoder(weights, frames, loud, show=show)
+    encoder.build().write_whole(path)
+    return encoder.precision
 
 
 def gelu_output(layer: int) -> str:
@@ -129,6 +135,7 @@ class _BpuEncoder:
         self, weights: Weights, frames: int, loud: Mapping[int, tuple[int, ...]], *, show: bool,
     ) -> None:
         self._g = Graph('bpu_encoder', opset=_OPSET)
+        self._head = HeadBuilder(self._g)
         self._w = weights
         self._loud = loud
         self._show = show
@@ -140,6 +147,10 @@ class _BpuEncoder:
         centre = np.eye(self._width) - np.full((self._width, self._width), 1 / self._width)
         self._into = self._rotation @ centre
         """What writes to the residual stream is multiplied by this."""
+
+    @property
+    def precision(self) -> Precision:
+        return Precision(tuple(self._head.wide), self._head.limits)
 
     def build(self) -> Graph:
         g = self._g
@@ -173,20 +184,21 @@ class _BpuEncoder:
     def _attention(self, name: str, x: str, layer: Attention) -> str:
         g, width = self._g, self._width
         y = self._norm(x)
-        split = (self._heads, width // self._heads)
-        scale = np.float32(1 / math.sqrt(split[1]))
-        parts = []
-        for index, part in enumerate('qkv'):
-            rows = slice(index * width, (index + 1) * width)
-            factor = scale if part == 'q' else np.float32(1)
-            linear = Linear(layer.qkv.weight[rows] * factor, layer.qkv.bias[rows] * factor)
-            z = self._linear(f'{name}.{part}', y, self._read(linear, layer.norm))
-            z = g.node('Reshape', z, self._sizes(1, *split, self._time))
-            parts.append(z if part == 'k' else g.node('Transpose', z, perm=[0, 1, 3, 2]))
-        query, key, value = parts
-        weights = g.node('Softmax', g.node('MatMul', query, key), axis=3)
-        y = g.node('Transpose', g.node('MatMul', weights, value), perm=[0, 1, 3, 2])
-        y = g.node('Reshape', y, self._sizes(*self._folded(width)))
+        size = width // self._heads
+        mixed = []
+        for head in range(self._heads):
+            parts = []
+            for index, part in enumerate('qkv'):
+                begin = index * width + head * size
+                rows = slice(begin, begin + size)
+                factor = np.float32(1 / math.sqrt(size) if part == 'q' else 1)
+                linear = Linear(layer.qkv.weight[rows] * factor, layer.qkv.bias[rows] * factor)
+                z = self._linear(f'{name}.{head}.{part}', y, self._read(linear, layer.norm))
+                z = g.node('Reshape', z, self._sizes(1, 1, size, self._time))
+                parts.append(z if part == 'k' else g.node('Transpose', z, perm=[0, 1, 3, 2]))
+            z = self._head.attend(*parts)
+            mixed.append(g.node('Reshape', z, self._sizes(*self._folded(size))))
+        y = g.node('Concat', *mixed, axis=1)
         return g.node('Add', x, self._linear(f'{name}.out', y, self._written(layer.out)))
 
     def _feed_forward(self, index: int, x: str, layer: FeedForward) -> str:

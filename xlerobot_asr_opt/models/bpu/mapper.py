@@ -12,6 +12,7 @@ from typing import Any
 
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.bpu.environment import VendorEnvironment
+from xlerobot_asr_opt.models.bpu.precision import ALL_INT8, Precision
 from xlerobot_asr_opt.models.bpu.report import (
     Placement,
     read_estimate,
@@ -22,7 +23,8 @@ from xlerobot_asr_opt.models.bundle import Estimate
 
 __all__ = ['Compiled', 'Job', 'compile_graph']
 
-_TIMEOUT_S = 3600
+_PROGRAM = Path(__file__).with_name('mapper_with_limits.py')
+_TIMEOUT_S = 3 * 3600
 _NICE = 10
 
 
@@ -38,6 +40,7 @@ class Job:
         march: the BPU.
         calibration: directory with an array of the input's shape, float32, in each file.
         optimisation: the compiler's own names of what is asked of it.
+        precision: of single nodes and values, where it is another than int8.
     """
 
     graph: Path
@@ -47,6 +50,7 @@ class Job:
     march: str
     calibration: Path
     optimisation: Sequence[str] = ('set_Softmax_input_int8', 'set_Softmax_output_int8')
+    precision: Precision = ALL_INT8
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,12 @@ def compile_graph(
     settings = work / 'settings.yaml'
     # A JSON text is YAML, and needs no writer of YAML.
     settings.write_text(json.dumps(_settings(job, work / 'made'), indent=1))
+    limits = work / 'limits.json'
+    limits.write_text(json.dumps(dict(job.precision.limits), indent=1))
     log = work / 'hb_mapper.log'
-    status = _run(environment, settings, work, log, report)
+    status = _run([str(environment.python), str(_PROGRAM), str(limits.resolve()), 'makertbin',
+                   '--config', str(settings.resolve()), '--model-type', 'onnx'],
+                  environment, work, log, report)
     text = log.read_text(errors='replace')
     made = work / 'made'
     binary, quantised = made / f'{job.name}.bin', made / f'{job.name}_quantized_model.onnx'
@@ -95,7 +103,8 @@ def _settings(job: Job, made: Path) -> dict[str, Any]:
     return {
         'model_parameters': {
             'onnx_model': str(job.graph.resolve()), 'march': job.march,
-            'output_model_file_prefix': job.name, 'working_dir': str(made.resolve())},
+            'output_model_file_prefix': job.name, 'working_dir': str(made.resolve()),
+            **({'node_info': _wide(job)} if job.precision.wide else {})},
         'input_parameters': {
             'input_name': job.input_name,
             'input_shape': 'x'.join(map(str, job.input_shape)),
@@ -109,13 +118,15 @@ def _settings(job: Job, made: Path) -> dict[str, Any]:
     }
 
 
+def _wide(job: Job) -> dict[str, dict[str, str]]:
+    return {node: {'InputType': 'int16'} for node in job.precision.wide}
+
+
 def _run(
-    environment: VendorEnvironment, settings: Path, work: Path, log: Path,
+    command: Sequence[str], environment: VendorEnvironment, work: Path, log: Path,
     report: Callable[[str], None],
 ) -> int:
     """Run it to its end; its output goes to the log, line by line, and its bar to the report."""
-    command = [str(environment.program('hb_mapper')), 'makertbin', '--config',
-               str(settings.resolve()), '--model-type', 'onnx']
     # A person's machine stays usable while it works.
     with log.open('w') as file, subprocess.Popen(
         command, cwd=work, env=environment.variables, stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from xlerobot_asr_opt.models.bpu.encoder_graph import MEL, Loud, gelu_output, write_bpu_encoder
+from xlerobot_asr_opt.models.bpu.precision import Precision
 from xlerobot_asr_opt.models.bundle import Accuracy
 from xlerobot_asr_opt.models.whisper_weights import Weights
 
@@ -34,17 +35,26 @@ _FRAMES = 400
 
 @dataclass(frozen=True)
 class Step:
-    """One way to quantise: its name, and what it asks of the vendor's compiler."""
+    """One way to quantise.
+
+    Attributes:
+        name: for people.
+        optimisation: what it asks of the vendor's compiler, in that one's own names.
+        limited: values are cut off at their limits, which are int8's.
+    """
 
     name: str
     optimisation: tuple[str, ...]
+    limited: bool
+
+    def precision(self, wanted: Precision) -> Precision:
+        """What is asked of the compiler for a graph that wants this."""
+        return wanted if self.limited else replace(wanted, limits={})
 
 
 STEPS = (
-    # Without a type for softmax it falls to the CPU.
-    Step('int8', ('set_Softmax_input_int8', 'set_Softmax_output_int8')),
-    Step('int16', ('set_Softmax_input_int8', 'set_Softmax_output_int8', 'set_all_nodes_int16')))
-"""Cheapest first."""
+    Step('int8', (), limited=True), Step('int16', ('set_all_nodes_int16',), limited=False))
+"""Cheapest first; in both, what write_bpu_encoder wants in 16 bits has them."""
 
 
 def loud_neurons(weights: Weights, windows: Sequence[npt.NDArray[np.float32]]) -> Loud:
