@@ -1,6 +1,7 @@
 """What the vendor's compiler estimates for a model of SenseVoiceSmall's size and structure.
 
-    python bench/bpu_sanm.py [--blocks 2] [--classes 0] [--json FILE]
+    python bench/bpu_sanm.py [--blocks 2] [--json FILE]
+    python bench/bpu_sanm.py --head CLASSES [--largest] [--json FILE]
 
 70 SANM blocks of width 512: 4 heads of 128, a memory over 11 frames (FSMN), a feed-forward of
 2048; for 5 s: 84 frames of 60 ms and 4 prompts. The weights are random, which changes no estimate;
@@ -16,8 +17,10 @@ Written for the BPU, and equal to the model by its arithmetic:
   that is added to the stream, in the weights where that is a linear layer: what is left of a norm
   is a division by the root mean square;
 - the memory is a depthwise convolution along the rows, each with its neighbours' ends beside it;
-- the prompts and the encoder's front are not in it; a head is, of so many classes, if it is asked
-  for: its cost is the difference that it makes.
+- the prompts and the encoder's front are not in it, nor is a head.
+
+--head compiles a CTC head alone. With --largest it gives the largest of every 64 classes and which
+of them that is, so that the CPU finds the best in 1/64 of the values: the BPU's ArgMax takes 64.
 """
 
 import argparse
@@ -38,6 +41,7 @@ WIDTH, HEADS, HIDDEN, MEMORY = 512, 4, 2048, 11
 ROWS, COLUMNS = 11, 8
 TOKENS = ROWS * COLUMNS
 SHAPE = (1, ROWS, COLUMNS, WIDTH)
+GROUP = 64
 CALIBRATION_ARRAYS = 2
 
 
@@ -54,14 +58,29 @@ class Sanm:
         self._only_linears = only_linears
         self._count = 0
 
-    def build(self, blocks, classes=0):
+    def build(self, blocks):
         x = self._g.input('x', np.float32, list(SHAPE))
         for _ in range(blocks):
             x = self._block(x)
-        if classes:
-            x = self._linear(self._norm(x), WIDTH, classes)
-        self._g.output(x, 'y', np.float32, [*SHAPE[:3], classes or WIDTH])
+        self._g.output(x, 'y', np.float32, list(SHAPE))
         return self._g
+
+    def build_head(self, classes, *, largest):
+        """The scores of so many classes, or the largest of each group; channels first."""
+        g = self._g
+        x = g.input('x', np.float32, [1, WIDTH, ROWS, COLUMNS])
+        y = g.node('Conv', x, self._weight(classes, WIDTH, 1, 1, scale=WIDTH ** -0.5),
+                   self._weight(classes, scale=0.1), kernel_shape=[1, 1])
+        if not largest:
+            g.output(y, 'y', np.float32, [1, classes, ROWS, COLUMNS])
+            return g
+        shape = [1, 1, TOKENS, classes // GROUP]
+        y = g.node('Reshape', g.node('Transpose', y, perm=[0, 2, 3, 1]),
+                   self._sizes(*shape[1:], GROUP))
+        y = g.node('Transpose', y, perm=[0, 3, 1, 2])
+        g.output(g.node('ReduceMax', y, axes=[1], keepdims=1), 'best', np.float32, shape)
+        g.output(g.node('ArgMax', y, axis=1, keepdims=1), 'which', np.int64, shape)
+        return g
 
     def _block(self, x):
         g = self._g
@@ -133,17 +152,27 @@ class Sanm:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--blocks', type=int, default=2, help='blocks to compile')
-    parser.add_argument('--classes', type=int, default=0, help='of a CTC head; 0: none')
+    parser.add_argument('--head', type=int, metavar='CLASSES', help='compile a CTC head alone')
+    parser.add_argument('--largest', action='store_true',
+                        help=f'the head gives the largest of every {GROUP} classes')
     parser.add_argument('--json', help='write the figures there')
     args = parser.parse_args()
     environment = VendorEnvironment(vendor_directory())
     environment.make(tell)
-    whole = estimate(environment, Sanm().build(args.blocks))
-    linears = estimate(environment, Sanm(only_linears=True).build(args.blocks))
-    times = BLOCKS / args.blocks
+    figures = of_head(environment, args) if args.head else of_blocks(environment, args.blocks)
+    for row in figures:
+        print(f'{row["name"]:44} {row["value"]:8.4g} {row["unit"]}')
+    if args.json:
+        report.write(args.json, figures)
+
+
+def of_blocks(environment, blocks):
+    whole = estimate(environment, Sanm().build(blocks), SHAPE)
+    linears = estimate(environment, Sanm(only_linears=True).build(blocks), SHAPE)
+    times = BLOCKS / blocks
     weights = BLOCKS * WIDTH * (4 * WIDTH + 2 * HIDDEN)
-    figures = [
-        figure(f'{args.blocks} blocks', 'ms', whole.latency_us / 1e3),
+    return [
+        figure(f'{blocks} blocks', 'ms', whole.latency_us / 1e3),
         figure(f'{BLOCKS} blocks, extrapolated', 'ms', times * whole.latency_us / 1e3, GOAL_MS),
         figure(f'{BLOCKS} blocks, linear layers alone', 'ms', times * linears.latency_us / 1e3),
         figure(f'{BLOCKS} blocks, memory traffic', 'MB', times * whole.ddr_bytes / 1e6),
@@ -151,21 +180,22 @@ def main():
         figure('memory traffic of the linear layers', 'GB/s',
                linears.ddr_bytes / linears.latency_us / 1e3),
     ]
-    if args.classes:
-        headed = estimate(environment, Sanm().build(args.blocks, args.classes))
-        figures.append(figure(f'a CTC head of {args.classes} classes', 'ms',
-                              (headed.latency_us - whole.latency_us) / 1e3))
-    for row in figures:
-        print(f'{row["name"]:44} {row["value"]:8.4g} {row["unit"]}')
-    if args.json:
-        report.write(args.json, figures)
+
+
+def of_head(environment, args):
+    classes = -(-args.head // GROUP) * GROUP
+    found = estimate(environment, Sanm().build_head(classes, largest=args.largest),
+                     (1, WIDTH, ROWS, COLUMNS))
+    what = f'largest of every {GROUP}' if args.largest else 'all scores'
+    return [figure(f'a CTC head of {classes} classes, {what}', 'ms', found.latency_us / 1e3),
+            figure('memory traffic', 'MB', found.ddr_bytes / 1e6)]
 
 
 def figure(name, unit, value, goal=None):
     return {'name': name, 'unit': unit, 'value': value, **({'goal': goal} if goal else {})}
 
 
-def estimate(environment, graph):
+def estimate(environment, graph, shape):
     """Compile a graph; returns the vendor's estimate."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -174,9 +204,9 @@ def estimate(environment, graph):
         calibration.mkdir()
         work.mkdir()
         for seed in range(CALIBRATION_ARRAYS):
-            array = np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+            array = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
             array.tofile(calibration / f'{seed}.bin')
-        job = Job(path, 'x', SHAPE, 'sanm', MARCH, calibration)
+        job = Job(path, 'x', shape, 'sanm', MARCH, calibration)
         made = compile_graph(environment, job, work, tell)
         if made.placement.cpu:
             tell(f'on the CPU: {", ".join(made.placement.cpu)}')
