@@ -121,9 +121,11 @@ def test_a_restart_that_is_not_possible_is_told(acting):
 def voice(world):
     publisher = world.player.create_publisher(msg.MemoryReport, names.MEMORY, names.LATCHED_QOS)
 
-    def say(rung):
+    def say(rung, *nodes):
+        processes = [msg.ProcessMemory(node=node) for node in nodes or (world.node.get_name(),)]
         publisher.publish(msg.MemoryReport(
-            rung=int(rung), used=95_000_000, limit=100_000_000, ceiling='the machine'))
+            rung=int(rung), used=95_000_000, limit=100_000_000, ceiling='the machine',
+            processes=processes))
     return say
 
 
@@ -144,6 +146,9 @@ def test_ingest_opens_no_stream_while_memory_is_short(open_world, caplog):
     assert ('stream new is not opened: memory is short, 95 of 100 MB of the machine are used'
             in caplog.text)
     assert list(hear('old')) == ['old']
+    say(Rung.NORMAL, 'inference_desk_0')  # of another host, which lends to this graph
+    world.spin_for(0.3)
+    assert ingest.refusing
     say(Rung.SHRINK)
     world.spin_until(lambda: not ingest.refusing, 'the report')
     assert hear('new')['new'] == 1
@@ -151,7 +156,7 @@ def test_ingest_opens_no_stream_while_memory_is_short(open_world, caplog):
 
 def test_an_ingest_that_is_started_meanwhile_heeds_it_too(open_world):
     world = open_world()
-    voice(world)(Rung.RESTART)
+    voice(world)(Rung.RESTART, 'ingest')
     world.start(IngestNode)
     world.bring_up()
     world.spin_until(lambda: world.node._ingest.refusing, 'the report')

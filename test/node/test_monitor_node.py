@@ -20,7 +20,8 @@ from xlerobot_asr_opt.ros.loans import LoanedPublisher
 DOMAIN = 66
 COUNTERS = DispatchStatistics(
     open=1, waiting=1, workers=1, admitted=8, done=5, rejected=2, expired=0, cancelled=0,
-    granted=5, regranted=0, cache_hits=0, shared=0, ahead=0, ahead_used=0)
+    granted=5, regranted=0, cache_hits=0, shared=0, ahead=0, ahead_used=0,
+    foretold=0, stolen=0, partials=0)
 
 
 class Watched:

@@ -83,7 +83,8 @@ class MonitoredWorld:
         n = self.seconds
         good = DispatchStatistics(
             open=1, waiting=0, workers=1, admitted=2 * n, done=2 * n, rejected=0, expired=0,
-            cancelled=0, granted=2 * n, regranted=0, cache_hits=0, shared=0, ahead=n, ahead_used=n)
+            cancelled=0, granted=2 * n, regranted=0, cache_hits=0, shared=0, ahead=n, ahead_used=n,
+            foretold=0, stolen=0, partials=0)
         bad = dataclasses.replace(
             good, done=0, rejected=n, expired=n, regranted=n, waiting=500, workers=0)
         self.monitor.on_scheduler(SchedulerReport(True, bad if self.broken else good))

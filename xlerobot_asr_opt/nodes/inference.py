@@ -87,6 +87,8 @@ class InferenceNode(ManagedNode):
 
     def _on_memory(self, report: msg.MemoryReport) -> None:
         """Hold no segment beside the running one, while memory is short."""
+        if not self.is_watched_by(report):
+            return
         short = report.rung >= msg.MemoryReport.RUNG_SHRINK
         capacity = 1 if short else self.parameters.capacity
         if capacity != self._capacity:

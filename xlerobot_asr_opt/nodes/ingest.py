@@ -119,6 +119,8 @@ class IngestNode(ManagedNode):
 
     def _on_memory(self, report: msg.MemoryReport) -> None:
         """Open no stream while memory is short."""
+        if not self.is_watched_by(report):
+            return
         self._refusing = ''
         if report.rung >= msg.MemoryReport.RUNG_REFUSE:
             self._refusing = (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from xlerobot_asr_interfaces.msg import Heartbeat
+from xlerobot_asr_interfaces.msg import Heartbeat, MemoryReport
 from xlerobot_asr_interfaces.srv import ReleaseMemory
 from xlerobot_asr_opt.core.lifecycle import State
 from xlerobot_asr_opt.errors import AsrError
@@ -76,6 +76,10 @@ class ManagedNode(LifecycleNode):
     def is_active(self) -> bool:
         """Whether the node does its work at present."""
         return self.state is State.ACTIVE
+
+    def is_watched_by(self, report: MemoryReport) -> bool:
+        """Whether a report comes from this host's manager: another host may lend to the graph."""
+        return any(one.node == self.get_name() for one in report.processes)
 
     def working_s(self) -> float:
         """Return how long the running piece of work has taken so far [s]; 0: idle."""

@@ -34,7 +34,7 @@ HEARD = (TranscriptStatus.DONE, TranscriptStatus.NO_SPEECH)
 COMPUTED = ('wait', 'features', 'encode', 'decode', 'transport')
 """Stages that only a segment goes through that had a worker."""
 COUNTED = ('admitted', 'done', 'rejected', 'expired', 'cancelled', 'granted', 'regranted',
-           'shared', 'ahead', 'ahead_used')
+           'shared', 'ahead', 'ahead_used', 'foretold', 'stolen', 'partials')
 
 
 class RequestWatch:
@@ -72,6 +72,9 @@ class RequestWatch:
         add('asr_requests_shared_total', more['shared'])
         add('asr_ahead_total', more['ahead'])
         add('asr_ahead_used_total', more['ahead_used'])
+        add('asr_requests_foretold_total', more['foretold'])
+        add('asr_steals_total', more['stolen'])
+        add('asr_partials_total', more['partials'])
 
     def transcribed(self, transcript: Transcript, now: float) -> None:
         """Take a transcript: its status and where its time went."""
