@@ -14,7 +14,6 @@ DOMAIN = 144
 PATIENCE_S = 60.0
 CONFINE = """
 set -e
-mount --bind / /
 mount -o remount,ro,bind /
 mount -t tmpfs tmpfs /run
 mkdir -m 700 /run/state /run/cache /run/own /run/log /run/tmp /run/cache/models

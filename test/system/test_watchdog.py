@@ -52,9 +52,10 @@ def process_of(up, node):
     raise AssertionError(f'{node} does not run')
 
 
-def status():
+def status(patience):
     return subprocess.run(
-        [sys.executable, '-m', 'xlerobot_asr_opt.cli.main', 'status', '--timeout', '1'],
+        [sys.executable, '-m', 'xlerobot_asr_opt.cli.main', 'status', '--timeout',
+         str(patience)],
         env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN), 'ROS_LOCALHOST_ONLY': '1'},
         capture_output=True, text=True, check=False)
 
@@ -63,14 +64,14 @@ def test_the_watchdog_hears_of_the_manager_and_of_nobody_else(service):
     up, channel = service
     assert told(channel, PATIENCE_S) == 'READY=1'
     assert [told(channel, PATIENCE_S) for _ in range(2)] == ['WATCHDOG=1'] * 2
-    assert status().stdout == '/asr is active\n'
+    assert status(PATIENCE_S).stdout == '/asr is active\n'
     manager = process_of(up, 'manager')
     os.kill(manager, signal.SIGSTOP)
     # A sign that was given before, or an answer that was under way, may still be there.
     while told(channel, WATCHDOG_S):
         pass
     assert told(channel, 2 * WATCHDOG_S) is None
-    silent = status()
+    silent = status(1.0)
     assert silent.returncode == 1
     assert silent.stderr.endswith('manager: does not answer\n')
     os.kill(manager, signal.SIGCONT)

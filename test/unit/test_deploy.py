@@ -16,11 +16,14 @@ COMPOSE = DEPLOY / 'docker' / 'compose.yaml'
 DOCKERFILE = DEPLOY / 'docker' / 'Dockerfile'
 RULES = DEPLOY / 'udev' / '90-robot-microphone.rules'
 
+FETCHED = ('hadolint', 'check-jsonschema')
+
 
 def program(name):
     """The path of a checker: on the path, or what make check-deploy fetched; else skip."""
     found = shutil.which(name) or shutil.which(name, path=str(ROOT / 'build' / 'deploy' / 'bin'))
-    return found or pytest.skip(f'{name} is not installed (make check-deploy fetches the linters)')
+    hint = ': make check-deploy' if name in FETCHED else ''
+    return found or pytest.skip(f'{name} is not installed{hint}')
 
 
 def said(*command, **options):
@@ -75,7 +78,9 @@ def test_a_service_of_this_unit_may_do_little():
     measured = re.search(r'exposure level for \S+: ([\d.]+ \w+)', text)[1]
     page = (ROOT / 'docs' / 'operations.md').read_text('utf-8')
     assert float(measured.split()[0]) < 2.5
-    assert f'rates it {measured.replace(" ", " (")})' in page
+    # Another systemd may weigh the same settings in another way.
+    if said(checker, '--version')[1].startswith('systemd 252 '):
+        assert f'rates it {measured.replace(" ", " (")})' in page
 
 
 def test_the_directories_of_the_unit_are_those_that_the_package_is_told():

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from xlerobot_asr_opt.cli import up
 from xlerobot_asr_opt.cli.service_manager import Pulse, ServiceManager
 
 PID = 4711
@@ -89,3 +90,27 @@ def test_without_an_answer_there_is_no_sign_of_life_and_each_turn_asks_again():
     assert patient.told == []
     patient.at(102.0, alive=True)
     assert patient.told == ['WATCHDOG=1']
+
+
+class Answers:
+    """A client of the manager that brings its answer at the given look."""
+
+    def __init__(self, at):
+        self.looks = 0
+        self._at = at
+
+    def poll(self, seconds):
+        self.looks += 1
+        return (False, ('ingest: inactive',)) if self.looks == self._at else None
+
+
+@pytest.mark.parametrize('at', [1, 7])
+def test_an_answer_is_looked_for_until_it_is_there_and_may_be_any(at):
+    client = Answers(at)
+    assert up._answers(client)
+    assert client.looks == at
+
+
+def test_no_answer_in_time_is_none(monkeypatch):
+    monkeypatch.setattr(up, 'ANSWER_S', 0.0)
+    assert not up._answers(Answers(at=1000))

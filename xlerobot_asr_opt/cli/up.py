@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_opt.cli.child_output import LogDirectory, to_standard_error
 from xlerobot_asr_opt.cli.graph import Graph
@@ -21,12 +21,18 @@ from xlerobot_asr_opt.models.paths import state_root
 from xlerobot_asr_opt.parameters import Parameter, table
 from xlerobot_asr_opt.processes import GraphArguments
 
+if TYPE_CHECKING:
+    from xlerobot_asr_opt.ros.activity import Activity
+
 __all__ = ['Graph', 'add_graph_arguments', 'add_parser', 'read_graph_arguments', 'run']
 
 TURN_S = 0.5
 """Interval at which it is looked whether anything still runs [s]."""
-ANSWER_S = 0.2
-"""Time in which the manager has to answer one turn's question, for the watchdog [s]."""
+ANSWER_S = 0.5
+"""Time in which the manager has to answer one turn's question, for the watchdog: a request that
+got lost is repeated within it [s]."""
+POLL_S = 0.02
+"""Interval at which it is looked whether the answer is there [s]."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,8 +97,7 @@ def _keep(graph: Graph, service: ServiceManager, enough: threading.Event) -> Non
         if service.watchdog_s:
             activity = stack.enter_context(graph.activity())
             pulse = Pulse(
-                service.watchdog_s, lambda: activity.poll(ANSWER_S) is not None, service.tell,
-                time.monotonic)
+                service.watchdog_s, lambda: _answers(activity), service.tell, time.monotonic)
         if not enough.is_set():
             service.tell('READY=1')
         while not enough.wait(TURN_S):
@@ -101,6 +106,15 @@ def _keep(graph: Graph, service: ServiceManager, enough: threading.Event) -> Non
                 raise AsrError('no process could be kept running')
             if pulse:
                 pulse.turn()
+
+
+def _answers(activity: Activity) -> bool:
+    """Say whether the manager answers in time, whatever it answers."""
+    until = time.monotonic() + ANSWER_S
+    while time.monotonic() < until:
+        if activity.poll(POLL_S) is not None:
+            return True
+    return False
 
 
 def _help(item: Parameter) -> str:
