@@ -240,6 +240,9 @@ _HOTWORDS = _Rule(
     'only a CTC model, such as SenseVoice, takes hotwords; weights are of another scale and were '
     f'left out; inference.beam becomes {HOTWORD_BEAM}')
 _DEVICE = _Rule('ingest', 'device', _text)
+_PARTIALS = _Rule(
+    'ingest', 'partials', lambda value: 1.0 if _switch(value) else 0.0,
+    'a text so far after every second of speech, on the topic partial')
 
 RULES: Mapping[str, _Rule] = {
     'max_sentence_silence': _HANGOVER,
@@ -247,6 +250,8 @@ RULES: Mapping[str, _Rule] = {
     'enable_inverse_text_normalization': _DIGITS,
     'inverse_text_normalization_enabled': _DIGITS,
     'enable_itn': _DIGITS,
+    'enable_intermediate_result': _PARTIALS,
+    'enable_partial_result': _PARTIALS,
     'hotwords': _HOTWORDS,
     'hot_words': _HOTWORDS,
     'vocabulary': _HOTWORDS,

@@ -10,7 +10,6 @@ _CREDENTIAL = 'credentials of the cloud are not needed: no audio leaves the robo
 _ADDRESS = 'there is no service to connect to: speech is recognised on the robot'
 _FORMAT = 'chunks and files say their own format, and every rate from 4 to 192 kHz is resampled'
 _PUNCTUATION = 'Whisper always writes punctuation, SenseVoice does with inference.digits'
-_FINAL = 'there are no intermediate results: a transcript comes when its speaker has ended'
 _TRAINED = 'it names something that is kept in the cloud'
 _ALWAYS = 'speech is always searched for by silero-vad'
 _BY_SILENCE = 'an utterance ends by silence alone: see ingest.hangover'
@@ -32,7 +31,6 @@ LEFT_OUT: Mapping[str, str] = {
     **dict.fromkeys((
         'enable_punctuation_prediction', 'punctuation_prediction_enabled', 'enable_punctuation'),
         _PUNCTUATION),
-    **dict.fromkeys(('enable_intermediate_result', 'enable_partial_result'), _FINAL),
     **dict.fromkeys(('customization_id', 'class_vocabulary_id'), _TRAINED),
     'vocabulary_id': f'{_TRAINED}: put its phrases into inference.hotwords',
     'model': 'the model of the cloud is not here: choose one with inference.model',

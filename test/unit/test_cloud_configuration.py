@@ -49,7 +49,7 @@ def test_what_has_an_equivalent_is_read_back_by_the_graph(run, tmp_path):
     assert run(OLD, '-o', str(new)) == 0
     nodes = {'/asr/ingest': 'ingest', '/asr/inference_0': 'inference', '/asr/cache': 'cache'}
     assert read_file(new, nodes) == {
-        '/asr/ingest': {'hangover': 0.8, 'device': '2'},
+        '/asr/ingest': {'hangover': 0.8, 'partials': 1.0, 'device': '2'},
         '/asr/inference_0': {
             'digits': False, 'language': 'zh', 'hotwords': ('小猫', 'at  ease'), 'beam': 8},
         '/asr/cache': {}}
@@ -62,8 +62,8 @@ def test_every_other_key_is_named_with_its_reason_and_without_its_value(run, cap
                  if ': left out: ' in line)
     assert set(lines) == {
         'log_level', 'asr.provider', *(f'asr.aliyun.{key}' for key in (
-            'appkey', 'token', 'url', 'format', 'sample_rate', 'enable_intermediate_result',
-            'enable_punctuation_prediction', 'vocabulary_id'))}
+            'appkey', 'token', 'url', 'format', 'sample_rate', 'enable_punctuation_prediction',
+            'vocabulary_id'))}
     assert all(lines.values())
     assert lines['log_level'] == 'it is not known here'
     assert 'sEcReT' not in said.err + said.out
