@@ -18,6 +18,7 @@ from xlerobot_asr_opt.ros.executor import DirectExecutor
 from xlerobot_asr_opt.ros.loans import LoanedSubscription
 
 OWN_GOAL_MS = 50.0
+STAGES = ('ingest', 'queue', 'transport', 'wait', 'total')
 QUIET_S = 15.0
 """Without a transcript for this long, a backlog is over; longer than a grant's time-out [s]."""
 SETTLE_S = 1.0
@@ -39,6 +40,7 @@ class Run:
     missing: int
     latencies: np.ndarray
     own: np.ndarray
+    stages: dict
     busy: float
     cores: dict
     pss: dict
@@ -135,6 +137,7 @@ def judge(crowd, lane, listener, cores, pss, told):
     """Compare what was spoken with what was understood."""
     heard = {}
     latencies, own, segments, busy = [], [], set(), 0.0
+    stages = {name: [] for name in STAGES}
     for received, transcript in listener.received:
         stream = int(transcript.stream.rpartition('_')[2])
         begin, end = (stamp.sec + stamp.nanosec * 1e-9 - crowd.begins(stream)
@@ -148,6 +151,8 @@ def judge(crowd, lane, listener, cores, pss, told):
         busy += recognition / 1e3
         latencies.append(1e3 * (received - due))
         own.append(latencies[-1] - max(0.0, recognition - latency.ahead))
+        for name, values in stages.items():
+            values.append(getattr(latency, name))
     spoken = lost = 0
     for stream in range(crowd.streams):
         for first, number in crowd.sequence(stream):
@@ -158,7 +163,7 @@ def judge(crowd, lane, listener, cores, pss, told):
     return Run(
         crowd.streams, crowd.duty, lane, spoken, lost,
         len(listener.received) - len(segments), sum(listener.missing.values()),
-        np.array(latencies), np.array(own), busy / crowd.seconds, cores, pss, told)
+        np.array(latencies), np.array(own), stages, busy / crowd.seconds, cores, pss, told)
 
 
 def percentile(values, percent):

@@ -21,12 +21,12 @@ of inference alone, one for each core, with one thread each:
 
     ours            whisper-tiny.en as it comes
     ours-once       the same, without decoding an unsure text again (inference.retry_confidence=0)
-    1ms             scripted answers, each after a millisecond, by one process: what is measured is
-                    everything but the recogniser
+    1ms             scripted answers, each after a millisecond: what is measured is everything but
+                    the recogniser
     faster-whisper  the same weights in int8, and
     sherpa-onnx     the same weights in int8, both by bench/peer_worker.py, at their best settings
 
-The cache is off, and no two commands have equal samples.
+Everybody's microphone is on for 5 s before he speaks. The cache is off, and no two commands have equal samples.
 """
 
 import argparse
@@ -127,7 +127,9 @@ def write_commands(path):
 def run(folder, crowd, lane, parameters):
     """Let a crowd speak into a graph of its own; return the Run."""
     with contextlib.ExitStack() as stack:
-        graph = stack.enter_context(graph_of(folder, crowd.streams, lane, parameters))
+        store = stack.enter_context(tempfile.TemporaryDirectory())
+        graph = stack.enter_context(graph_of(
+            folder, crowd.streams, lane, (f'ingest.store_directory={store}', *parameters)))
         graph.wait_active()
         crowd, speakers = start(stack, crowd)
         listener = stack.enter_context(listening())
@@ -147,12 +149,11 @@ def run(folder, crowd, lane, parameters):
 def graph_of(folder, streams, lane, parameters):
     """Make the graph of a lane."""
     given = {'processes': os.cpu_count()}
-    line = command
-    own = ('inference.threads=1',)
+    line, own = command, ('inference.threads=1', 'inference.capacity=3')
     if lane == '1ms':
         script = folder / 'script.yaml'
         script.write_text(SCRIPT)
-        given = {'backends': ('scripted',), 'script': str(script)}
+        given |= {'backends': ('scripted',), 'script': str(script)}
     elif lane == 'ours-once':
         own = (*own, 'inference.retry_confidence=0.0')
     elif lane != 'ours':
@@ -201,12 +202,15 @@ def row(one):
 
     detail = ', '.join(f'{name} {value:.2f}' for name, value in one.cores.items())
     late = max((speaker['late_ms'][1] for speaker in one.speakers), default=0.0)
+    stages = ', '.join(f'{name} {percentile(values, 95):.1f}'
+                       for name, values in one.stages.items())
     return (f'{one.lane:<15}{one.streams:6}{one.duty:6.2f}{one.spoken:8}{one.lost:6}'
             f'{three(one.latencies):>27}{three(one.own):>25}{sum(one.cores.values()):7.2f}{sum(one.pss.values()):7.0f}'
             f'{"yes" if one.held else "no":>6}\n'
             f'    {detail}; recogniser busy {one.busy:.2f}; publishers '
             f'{sum(speaker["cores"] for speaker in one.speakers):.2f}, late p95 {late:.1f} ms; '
-            f'chunks missing {one.missing}; transcripts twice {one.doubled}')
+            f'chunks missing {one.missing}; transcripts twice {one.doubled}\n'
+            f'    p95 of stages [ms]: {stages}')
 
 
 def figures(one):

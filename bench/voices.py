@@ -25,6 +25,8 @@ NOISE = 12.0
 NOISE_S = 20
 SHORTEST_GAP_S = 1.5
 """Longer than any hangover: two commands are two utterances."""
+LISTENING_S = 5.0
+"""Microphones are on for this long before anybody speaks: nobody's room is known at first [s]."""
 PACE_S = 0.002
 """Chunks that are due this close together [s] are published with one wake-up."""
 REST_S = 2.0
@@ -72,7 +74,7 @@ class Crowd:
         random = np.random.default_rng([self.seed, stream])
         mean_s = np.mean([one.size for one in self.spoken]) / SAMPLE_RATE
         gap_s = max(mean_s * (1.0 - self.duty) / self.duty, SHORTEST_GAP_S)
-        at, said = random.uniform(0.0, gap_s), []
+        at, said = LISTENING_S + random.uniform(0.0, gap_s), []
         while True:
             command = int(random.integers(len(self.spoken)))
             first = int(at / CHUNK_S)

@@ -42,8 +42,9 @@ def test_names_are_those_of_the_package(contract):
 
 def test_topics_and_services_are_those_that_are_declared(contract):
     told = {*contract['topics'], *contract['services']}
-    # LiveSpeech is published where its package is installed; the others are of every node.
-    fixed = {name for name in declared_names() if not name.startswith(('~/', 'humans/'))}
+    # LiveSpeech is published where its package is installed, /diagnostics is of every robot; the
+    # others are of every node.
+    fixed = {name for name in declared_names() if not name.startswith(('~/', 'humans/', '/'))}
     assert fixed <= told, REFRESH
     private = {name.removeprefix('~/') for name in declared_names() if name.startswith('~/')}
     assert all(name.rpartition('/')[2] in private or name == 'inference_0/segments'

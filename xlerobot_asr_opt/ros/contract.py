@@ -27,7 +27,7 @@ __all__ = ['GraphSurvey']
 ANSWER_S = 10.0
 SETTLED_S = 1.0
 """Nothing new was discovered for this long: all of an idle machine is known [s]."""
-OURS = ('xlerobot_asr_interfaces/', 'std_msgs/')
+OURS = ('xlerobot_asr_interfaces/', 'std_msgs/', 'std_srvs/')
 """Types of the topics and services that the graph is used by; the others are every ROS node's."""
 EVERY_NODE = ('use_sim_time', 'start_type_description_service')
 """Parameters that ROS itself declares, some distributions more than others."""

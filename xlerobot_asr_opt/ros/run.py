@@ -95,6 +95,8 @@ def run(make_node: Callable[[], Node]) -> int:
         with single_instance(node):
             spin(node)
     except AsrError as error:
+        if not rclpy.ok():
+            return 0  # what was under way failed since the context has ended
         logger = node.get_logger() if node else rclpy.logging.get_logger(make_node.__name__)
         logger.fatal(str(error))
         return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else 1
