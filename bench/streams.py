@@ -26,7 +26,8 @@ of inference alone, one for each core, with one thread each:
     faster-whisper  the same weights in int8, and
     sherpa-onnx     the same weights in int8, both by bench/peer_worker.py, at their best settings
 
-Everybody's microphone is on for 5 s before he speaks. The cache is off, and no two commands have equal samples.
+Everybody's microphone is on for 5 s before he speaks. The cache is off, and no two commands have
+equal samples.
 """
 
 import argparse
