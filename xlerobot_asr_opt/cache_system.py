@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlerobot_asr_opt.core.cache import CacheStatistics, CacheTiers, Hit
+from xlerobot_asr_opt.core.cache import CacheTiers
+from xlerobot_asr_opt.core.cache_records import CacheStatistics, Hit
 from xlerobot_asr_opt.models.paths import cache_root, private_directory
 from xlerobot_asr_opt.parameters import CacheParameters
 
@@ -89,6 +89,9 @@ class MultiLevelCacheSystem:
 
     async def preload_hot_data(self) -> int:
         """Bring what was asked for most from disk into memory; see preload."""
+        # Not above: the node never awaits, and would pay 3 MB for it.
+        import asyncio  # noqa: PLC0415
+
         return await asyncio.to_thread(self.preload)
 
     def get_hit_rate(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from xlerobot_asr_opt.core.breaker import State as Breaker
-from xlerobot_asr_opt.core.cache import CacheStatistics
+from xlerobot_asr_opt.core.cache_records import CacheStatistics
 from xlerobot_asr_opt.core.dispatch_records import DispatchStatistics
 from xlerobot_asr_opt.core.lifecycle import State
 from xlerobot_asr_opt.core.managed_node import Heartbeat

@@ -7,7 +7,6 @@ memory to disk; a hit moves it up to the first again. docs/cache.md has the figu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_opt.core.cache_admission import Admission
@@ -15,6 +14,7 @@ from xlerobot_asr_opt.core.cache_disk import DiskTier
 from xlerobot_asr_opt.core.cache_heat import HeatFile
 from xlerobot_asr_opt.core.cache_levels import L1, L2, MemoryLevels
 from xlerobot_asr_opt.core.cache_patterns import AccessPatterns
+from xlerobot_asr_opt.core.cache_records import LEVELS, CacheStatistics, Hit
 from xlerobot_asr_opt.core.cache_values import KEY_BYTES
 from xlerobot_asr_opt.errors import ConfigurationError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.cache_heat import Heat
     from xlerobot_asr_opt.parameters import CacheParameters
 
-__all__ = ['LONGEST_VALUE', 'CacheStatistics', 'CacheTiers', 'Hit']
+__all__ = ['LONGEST_VALUE', 'CacheTiers']
 
 LONGEST_VALUE = 1 << 20
 """Characters of the longest value; a transcript of 30 s with words has some thousands."""
@@ -34,40 +34,6 @@ HEAT_PERIOD_S = 60.0
 """Between two writings of the list of what is asked for most."""
 
 L3 = 2
-LEVELS = ('l1', 'l2', 'l3')
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A value that was found, and the level it was found in: l1, l2 or l3."""
-
-    value: str
-    level: str
-
-
-@dataclass(frozen=True)
-class CacheStatistics:
-    """Counters since the cache was opened; fields as in CacheStatistics.srv.
-
-    Attributes:
-        hits: by level.
-        misses: lookups that found nothing.
-        stores: values that were put.
-        evictions: by level, for size or age.
-        entries: held now, by level.
-        disk_bytes: size of the third level's database [bytes].
-        write_failures: values that could not be written to disk.
-        hit_rate: hits / lookups, 0 to 1; NaN before the first lookup.
-    """
-
-    hits: tuple[int, int, int]
-    misses: int
-    stores: int
-    evictions: tuple[int, int, int]
-    entries: tuple[int, int, int]
-    disk_bytes: int
-    write_failures: int
-    hit_rate: float
 
 
 class CacheTiers:

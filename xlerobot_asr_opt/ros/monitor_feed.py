@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_interfaces import msg, srv
-from xlerobot_asr_opt.core.cache import CacheStatistics
+from xlerobot_asr_opt.core.cache_records import CacheStatistics
 from xlerobot_asr_opt.core.dispatch_records import DispatchStatistics
 from xlerobot_asr_opt.core.lifecycle import State
 from xlerobot_asr_opt.core.managed_node import Heartbeat

@@ -13,7 +13,7 @@ from xlerobot_asr_opt.core.monitor.resources import CacheWatch, MemoryWatch
 from xlerobot_asr_opt.core.monitor.streams import StreamWatch
 
 if TYPE_CHECKING:
-    from xlerobot_asr_opt.core.cache import CacheStatistics
+    from xlerobot_asr_opt.core.cache_records import CacheStatistics
     from xlerobot_asr_opt.core.managed_node import Heartbeat
     from xlerobot_asr_opt.core.monitor.judgement import (
         BackendReport,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from xlerobot_asr_opt.core.cache import LEVELS
+from xlerobot_asr_opt.core.cache_records import LEVELS
 from xlerobot_asr_opt.core.memory_ladder import Rung
 from xlerobot_asr_opt.core.monitor.judgement import (
     Judgement,
@@ -17,7 +17,7 @@ from xlerobot_asr_opt.core.monitor.judgement import (
 from xlerobot_asr_opt.core.monitor.metrics import Odometers
 
 if TYPE_CHECKING:
-    from xlerobot_asr_opt.core.cache import CacheStatistics
+    from xlerobot_asr_opt.core.cache_records import CacheStatistics
     from xlerobot_asr_opt.core.monitor.metrics import Metrics
     from xlerobot_asr_opt.parameters import ManagerParameters
 
