@@ -21,14 +21,16 @@ PATH = Path(__file__).parent.parent / 'config' / 'contract.json'
 
 
 def found() -> Contract:
-    """What is there now."""
+    """What is there now; what was there before is waited for."""
+    before = json.loads(PATH.read_text('utf-8'))
     with free_namespace() as namespace:
         arguments = GraphArguments(
             namespace=namespace, backends=('scripted',), parameters=('cache.l3_entries=0',))
         with private_store(arguments) as private, Graph(private) as graph:
             graph.wait_active()
             with GraphSurvey(namespace) as survey:
-                return {**survey.found(), 'names': public_names()}
+                wanted = *before['topics'], *before['services']
+                return {**survey.found(wanted), 'names': public_names()}
 
 
 if __name__ == '__main__':
