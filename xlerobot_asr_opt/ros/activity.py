@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-
 from xlerobot_asr_interfaces.srv import IsActive
+from xlerobot_asr_opt.ros.guest import Guest
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rclpy.task import Future
-    from typing_extensions import Self
 
 __all__ = ['Activity']
 
@@ -25,7 +18,7 @@ RESEND_S = 0.25
 client's reader is known goes nowhere [s]."""
 
 
-class Activity:
+class Activity(Guest):
     """A client of a manager's ``is_active``, with a context of its own beside the process's.
 
     Args:
@@ -37,13 +30,7 @@ class Activity:
     def __init__(
         self, namespace: str, domain: int | None = None, manager: str = 'manager',
     ) -> None:
-        self._context = Context()
-        self._context.init(domain_id=domain)
-        self._node = Node(
-            f'activity_{os.getpid()}', namespace=namespace, context=self._context,
-            use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        super().__init__('activity', namespace, domain)
         self._client = self._node.create_client(IsActive, f'{manager}/is_active')
         self._request: Future | None = None
         self._sent = 0.0
@@ -68,14 +55,3 @@ class Activity:
             return None
         answer, self._request = self._request.result(), None
         return answer.active, tuple(answer.inactive)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._executor.shutdown()
-        self._node.destroy_node()
-        self._context.try_shutdown()

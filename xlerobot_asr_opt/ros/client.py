@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.errors import SourceError, TransportError
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import nanoseconds, read_status, read_transcript
+from xlerobot_asr_opt.ros.guest import Guest
 from xlerobot_asr_opt.ros.instance import runs_here
 from xlerobot_asr_opt.ros.monitor import subscribe_judgements
 from xlerobot_asr_opt.ros.monitor_feed import MonitorFeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from rclpy.client import Client
     from rclpy.publisher import Publisher
-    from typing_extensions import Self
 
     from xlerobot_asr_opt.core.monitor.judgement import Judgement
     from xlerobot_asr_opt.core.monitor.monitor import Monitor
@@ -65,7 +59,7 @@ class OpenedStream(NamedTuple):
     begin_ns: int
 
 
-class GraphClient:
+class GraphClient(Guest):
     """A node of its own in the graph's namespace; it works while its owner spins it.
 
     Attributes:
@@ -78,18 +72,12 @@ class GraphClient:
     def __init__(self, namespace: str) -> None:
         """Join the namespace; Ctrl-C stays KeyboardInterrupt."""
         self.namespace = '/' + namespace.strip('/')
+        super().__init__('client', self.namespace)
         self.streams: dict[str, StreamStatus] = {}
         self.transcripts: deque[Transcript] = deque()
         self.judgements: dict[str, Judgement] = {}
         self._events = 0
         self._publishers: dict[str, Publisher] = {}
-        self._context = Context()
-        self._context.init()
-        self._node = Node(
-            f'client_{os.getpid()}', namespace=self.namespace, context=self._context,
-            use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
         self._node.create_subscription(
             msg.Transcript, names.TRANSCRIPT, self._on_transcript, names.TRANSCRIPT_QOS)
         self._node.create_subscription(
@@ -212,19 +200,6 @@ class GraphClient:
     def topics(self) -> dict[str, list[str]]:
         """Names and types of all topics that are discovered so far."""
         return dict(self._node.get_topic_names_and_types())
-
-    def close(self) -> None:
-        """Leave; a second call does nothing."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-        self._context.try_shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
 
     def _ask(self, client: Client, request: Any) -> Any:
         """Call a service that changes nothing, again where a question or an answer got lost.

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameterTypes, ListParameters
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 
 from xlerobot_asr_opt.errors import TransportError
 from xlerobot_asr_opt.parameters import NODES
+from xlerobot_asr_opt.ros.guest import Guest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from types import TracebackType
 
     from rclpy.client import Client
-    from typing_extensions import Self
 
 __all__ = ['GraphSurvey']
 
@@ -42,7 +37,7 @@ KINDS = {
 }
 
 
-class GraphSurvey:
+class GraphSurvey(Guest):
     """Looks at a graph with a node of its own.
 
     Args:
@@ -51,13 +46,7 @@ class GraphSurvey:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = '/' + namespace.strip('/')
-        self._context = Context()
-        self._context.init()
-        self._node = Node(
-            f'survey_{os.getpid()}', namespace=self._namespace, context=self._context,
-            use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        super().__init__('survey', self._namespace)
 
     def found(self, wanted: Collection[str] = ()) -> dict[str, dict[str, str]]:
         """Topics, services and parameters by name, with their types; names are relative.
@@ -132,14 +121,3 @@ class GraphSurvey:
                 return future.result()
             client.remove_pending_request(future)
         raise TransportError(f'{client.service_name} did not answer within {ANSWER_S:g} s')
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._executor.shutdown()
-        self._node.destroy_node()
-        self._context.try_shutdown()
