@@ -21,8 +21,8 @@ import onnxruntime
 import report
 
 from xlerobot_asr_opt.backends.onnx_own import OwnDecoder, OwnEncoder
-from xlerobot_asr_opt.backends.onnx_sessions import open_session
 from xlerobot_asr_opt.models.layout import open_model
+from xlerobot_asr_opt.models.onnx_session import open_session
 
 MODEL = 'whisper-tiny.en'
 BATCH, FRAMES = 4, 600

@@ -24,11 +24,11 @@ import report
 from xlerobot_asr_opt.backends.bpu_graphs import CROSS, MARGIN
 from xlerobot_asr_opt.backends.log_mel import HOP, log_mel
 from xlerobot_asr_opt.backends.onnx_own import OwnEncoder
-from xlerobot_asr_opt.backends.onnx_sessions import open_session
 from xlerobot_asr_opt.models.bpu.environment import VendorEnvironment, vendor_directory
 from xlerobot_asr_opt.models.bpu.simulator import compare
 from xlerobot_asr_opt.models.bundle import Bundle
 from xlerobot_asr_opt.models.layout import asset_path, open_model
+from xlerobot_asr_opt.models.onnx_session import open_session
 from xlerobot_asr_opt.models.paths import cache_root
 from xlerobot_asr_opt.models.speech import read
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.backends.log_mel import FRAME_RATE, HOP
 from xlerobot_asr_opt.backends.onnx_own import OwnDecoder, OwnEncoder, cross_shapes
-from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend, open_session
+from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend
 from xlerobot_asr_opt.backends.whisper import WhisperBackend
 from xlerobot_asr_opt.errors import BackendError, ModelError
 from xlerobot_asr_opt.models.bundle import Bundle
+from xlerobot_asr_opt.models.onnx_session import open_session
 
 if TYPE_CHECKING:
     from pathlib import Path

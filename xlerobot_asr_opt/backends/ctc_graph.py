@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend, open_session
+from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend
 from xlerobot_asr_opt.errors import BackendError
+from xlerobot_asr_opt.models.onnx_session import open_session
 
 if TYPE_CHECKING:
     from xlerobot_asr_opt.backends.ctc_greedy import Logits

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from xlerobot_asr_opt.backends.log_mel import FRAME_RATE, HOP
-from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend, open_session
+from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend
+from xlerobot_asr_opt.models.onnx_session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

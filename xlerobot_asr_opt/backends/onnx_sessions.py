@@ -1,23 +1,21 @@
-"""How onnxruntime opens and runs graphs, and what both layouts of Whisper have in common."""
+"""How onnxruntime runs graphs, and what both layouts of Whisper have in common."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-from xlerobot_asr_opt.errors import BackendError, ModelError, ShapeError
+from xlerobot_asr_opt.errors import BackendError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from xlerobot_asr_opt.backends.decoding import Feed
     from xlerobot_asr_opt.backends.log_mel import Features
 
-__all__ = ['Graphs', 'failing_as_backend', 'open_session']
+__all__ = ['Graphs', 'failing_as_backend']
 
 
 class Graphs(Protocol):
@@ -53,31 +51,6 @@ class Graphs(Protocol):
 
     def close(self) -> None:
         """Let go of what lives outside of this process, or outside of Python."""
-
-
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Open one graph.
-
-    Args:
-        path: the .onnx file.
-        threads: of this graph; 0: one for each core.
-
-    Raises:
-        ModelError: it is missing, damaged, or asks for what this onnxruntime does not know.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin while they wait take the cores that the other nodes need.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider'])
-    # Its errors have no common root but Exception.
-    except Exception as error:
-        raise ModelError(
-            f'{path}: onnxruntime cannot open it ({error}); fetch the model again') from error
 
 
 @contextmanager

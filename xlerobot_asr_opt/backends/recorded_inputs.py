@@ -8,11 +8,12 @@ import numpy as np
 
 from xlerobot_asr_opt.backends.decoding import GreedyDecoder
 from xlerobot_asr_opt.backends.log_mel import FRAME_RATE, HOP, log_mel
-from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend, open_session
+from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend
 from xlerobot_asr_opt.backends.tokens import Vocabulary
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.files import ModelFiles
 from xlerobot_asr_opt.models.layout import open_model
+from xlerobot_asr_opt.models.onnx_session import open_session
 from xlerobot_asr_opt.models.onnx_signature import read_signature
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from xlerobot_asr_opt.errors import ModelError
+from xlerobot_asr_opt.models.onnx_session import open_session
 from xlerobot_asr_opt.models.quantization import Change, Inputs, Similarity
 
 __all__ = ['Pair']
@@ -33,7 +33,9 @@ class Pair:
 
     def __init__(self, before: Path, after: Path, threads: int) -> None:
         self._after = after
-        self._sessions = tuple(_open(path, threads) for path in (before, after))
+        self._sessions = tuple(
+            open_session(path, threads, cure='give a graph that this onnxruntime knows')
+            for path in (before, after))
         self._outputs = [output.name for output in self._sessions[0].get_outputs()]
 
     def similarity(self, inputs: Sequence[Inputs]) -> Similarity:
@@ -81,21 +83,6 @@ class Pair:
                 f'{self._after.name}: cannot be run with the inputs given ({error}); they must be '
                 'those of the float model') from error
         return [np.asarray(output, np.float64).ravel() for output in outputs]
-
-
-def _open(path: Path, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # As the recogniser opens it: threads that spin take the cores that others need.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider'])
-    # Its errors have no common root but Exception.
-    except Exception as error:
-        raise ModelError(f'{path}: onnxruntime cannot open it: {error}') from error
 
 
 def _cosine(expected: Floats, found: Floats) -> float:

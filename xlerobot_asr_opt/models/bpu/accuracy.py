@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from xlerobot_asr_opt.backends.bpu_graphs import whisper_on
 from xlerobot_asr_opt.backends.bpu_runner import Runner, RunnerFile
-from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend, open_session
+from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend
 from xlerobot_asr_opt.models.bundle import Accuracy
+from xlerobot_asr_opt.models.onnx_session import open_session
 from xlerobot_asr_opt.models.speech import Utterance, errors, words
 from xlerobot_asr_opt.parameters import InferenceParameters
 
