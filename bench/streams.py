@@ -66,7 +66,7 @@ SCRIPT = 'answers: [{text: go to the kitchen, delay_s: 0.001}]\n'
 
 
 def main():
-    """Run every number of streams at every duty, print a table, and end with 1 if one is not held."""
+    """Run every number of streams at every duty, print a table; end with 1 if one is not held."""
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--streams', type=int, nargs='+', default=[1, 10, 100, 300, 1000])
     parser.add_argument('--duty', type=float, nargs='+', default=[0.05, 0.2])
