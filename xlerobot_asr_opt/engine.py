@@ -122,8 +122,11 @@ class OptimizedBPUInferenceEngine:
 
     @property
     def is_running(self) -> bool:
-        """Whether its thread lives: an error that no backend may raise ends it."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether its thread serves: an error that no backend may raise ends it.
+
+        A thread that ends lives on while its error is written; who waits is told before that.
+        """
+        return self._thread is not None and self._thread.is_alive() and not self._ended
 
     def open(self) -> None:
         """Load the backends, run each once, and start the thread; opening twice is allowed.

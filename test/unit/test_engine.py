@@ -272,20 +272,29 @@ def test_it_says_that_it_is_closed(make):
         engine.backend.force('scripted', State.OPEN)
 
 
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
 def test_an_error_that_no_backend_may_raise_is_told_to_all_who_wait(make, monkeypatch):
     engine = make()
     engine.open()
+    # Its thread lives until its error is written, which may take long.
+    told, errors = threading.Event(), []
+
+    def write(args):
+        errors.append(args.exc_type)
+        told.wait(PATIENCE_S)
+
+    monkeypatch.setattr(threading, 'excepthook', write)
 
     def recognise(_prepared):
         raise ZeroDivisionError
 
     monkeypatch.setattr(engine.backend, 'recognise', recognise)
-    for told in ('the engine was closed, or has ended', 'the engine has ended by an error'):
-        with pytest.raises(BackendError, match=told):
+    for reason in ('the engine was closed, or has ended', 'the engine has ended by an error'):
+        with pytest.raises(BackendError, match=reason):
             hear(engine, noise())
     assert not engine.is_running
+    told.set()
     engine.close()
+    assert errors == [ZeroDivisionError]
     assert hear(engine, noise())[0]
 
 
