@@ -129,11 +129,12 @@ class SchedulerNode(ManagedNode):
 
     def _publish(self, action: dispatch.Publish) -> None:
         transcript = action.transcript
-        self._outcomes.tell(transcript)
         self._transcripts.publish(conversions.transcript_message(transcript))
         if transcript.status is TranscriptStatus.DONE:
             self._texts.publish(String(data=transcript.text))
             self._live_speech.publish(transcript)
+        # Somebody waits for the words, and nobody for the log.
+        self._outcomes.tell(transcript)
 
     def _show(self, action: dispatch.Show) -> None:
         self._partials.publish(conversions.transcript_message(action.transcript))
