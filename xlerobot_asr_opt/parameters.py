@@ -279,6 +279,9 @@ class InferenceParameters:
         0.85, "The model's own confidence, not calibrated, below which a text is decoded again in "
         'the longest window, which takes several times as long; the likelier text stays. '
         '0: never.', low=0.0, high=1.0)
+    retry_shortest: float = parameter(
+        3.0, 'Shortest segment whose text is decoded again for that: a second look puts longer '
+        'sentences right, and short commands hardly ever.', unit='s', low=0.0, high=30.0)
 
 
 @dataclass(frozen=True)

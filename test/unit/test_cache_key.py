@@ -26,6 +26,7 @@ WHISPER = BOTH | {
     'no_speech_threshold': st.floats(0.0, 1.0),
     'compression_threshold': st.floats(1.0, 10.0),
     'retry_confidence': st.floats(0.0, 1.0),
+    'retry_shortest': st.floats(0.0, 30.0),
 }
 CTC = BOTH | {
     # Below that, hotwords and a grammar widen the beam: other parameters, the same search.

@@ -109,7 +109,7 @@ def test_a_doubted_text_is_decoded_again_in_the_longest_window(tiny, part):
 def test_of_an_unsure_text_the_likelier_of_two_stays(tiny, part, heard):
     samples = part(*heard[:2])
     quick = hear(loaded(retry_confidence=0.0), samples)
-    both = hear(loaded(retry_confidence=1.0), samples)
+    both = hear(loaded(retry_confidence=1.0, retry_shortest=0.0), samples)
     assert not quick.reason
     assert both.reason == (
         f'decoded in 30 s, for in a shorter window: own confidence {quick.confidence:.2f}')
@@ -117,6 +117,17 @@ def test_of_an_unsure_text_the_likelier_of_two_stays(tiny, part, heard):
     first, second = (likelihood(tiny, samples, result) for result in (quick, wide))
     assert (both.text, both.confidence) == (
         (wide.text, wide.confidence) if second > first else (quick.text, quick.confidence))
+
+
+def test_an_unsure_text_of_a_short_command_stays(part):
+    samples = part(*UNCLEAR)
+    length = samples.size / SAMPLE_RATE
+    quick = hear(loaded(retry_confidence=0.0), samples)
+    command = hear(loaded(retry_confidence=1.0), samples)
+    assert (command.text, command.reason) == (quick.text, '')
+    for shortest, again in ((length, True), (length + 1e-3, False)):
+        told = hear(loaded(retry_confidence=1.0, retry_shortest=shortest), samples).reason
+        assert ('own confidence' in told) == again
 
 
 def test_a_second_text_that_is_less_likely_is_not_believed(tiny, part, monkeypatch):
@@ -205,7 +216,7 @@ def test_the_time_of_each_phase_is_told(small):
 @pytest.mark.parametrize('changed', [
     {'language': 'de'}, {'digits': False}, {'most_tokens': 9}, {'no_speech_threshold': 0.5},
     {'log_probability_threshold': -2.0}, {'compression_threshold': 3.0},
-    {'retry_confidence': 0.5}],
+    {'retry_confidence': 0.5}, {'retry_shortest': 1.0}],
     ids=lambda it: next(iter(it)))
 def test_the_digest_follows_every_setting_that_can_change_a_text(small, changed):
     assert loaded(model=small, **changed).digest != loaded(model=small).digest

@@ -27,7 +27,7 @@ from xlerobot_asr_opt.backends.tokens import Vocabulary
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
 from xlerobot_asr_opt.models.files import ModelFiles
 from xlerobot_asr_opt.models.layout import open_model
-from xlerobot_asr_opt.records import RecognitionStatus
+from xlerobot_asr_opt.records import SAMPLE_RATE, RecognitionStatus
 
 if TYPE_CHECKING:
     from xlerobot_asr_opt.backends.calibration import Curve
@@ -83,8 +83,8 @@ class _Look:
 class WhisperBackend:
     """An InferenceBackend that runs a Whisper model of either layout.
 
-    A text that the guards doubt is decoded a second time, in the longest window, and so is one of
-    little confidence, of which the likelier stays: exp(mean log-probability of the text's tokens
+    A text that the guards doubt is decoded a second time, in the longest window, and so is a longer
+    one of little confidence, of which the likelier stays: exp(mean log-probability of the text's tokens
     and its end), the model's own opinion. What is told of it is calibrated, see calibration.py.
 
     Args:
@@ -124,6 +124,7 @@ class WhisperBackend:
             'digits': self._parameters.digits,
             'most_tokens': self._parameters.most_tokens,
             'retry_confidence': self._parameters.retry_confidence,
+            'retry_shortest': self._parameters.retry_shortest,
             **dataclasses.asdict(self._thresholds),
         }
         told = json.dumps(settings, sort_keys=True).encode()
@@ -196,7 +197,8 @@ class WhisperBackend:
                           features_ms=prepared.features_ms)
         look = self._look(prepared.features, prepared.language)
         why = doubt(look.text, look.decoded, self._thresholds)
-        unsure = look.confidence < self._parameters.retry_confidence
+        unsure = (look.confidence < self._parameters.retry_confidence
+                  and prepared.length >= self._parameters.retry_shortest * SAMPLE_RATE)
         if (why or unsure) and prepared.features.shape[2] < self._model.graphs.longest:
             look, why = self._second_look(look, why, prepared)
         return self._result(look, why, prepared)
