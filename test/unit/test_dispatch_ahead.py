@@ -7,7 +7,8 @@ from dispatch_world import LONGEST, World
 
 from xlerobot_asr_opt.core.cache_values import to_json
 from xlerobot_asr_opt.core.dispatch import AHEAD_S
-from xlerobot_asr_opt.records import Recognition, RecognitionStatus
+from xlerobot_asr_opt.core.pauses import PATIENCE_S
+from xlerobot_asr_opt.records import Flag, Recognition, RecognitionStatus
 
 TIMES = {'wait_ms': 2.0, 'features_ms': 3.0, 'encode_ms': 50.0, 'decode_ms': 45.0,
          'worker_ms': 100.0}
@@ -155,17 +156,93 @@ class TestWhoComesFirst:
         world.speak('b')
         assert (world.statistics.open, world.statistics.waiting) == (1, 1)
 
-    def test_without_a_worker_there_is_nothing_to_look_ahead_to(self):
-        world = World()
-        world.pause('a', 'stop')
-        world.worker()
-        assert not world.grants
-
     def test_it_can_be_switched_off(self):
         world = World(look_ahead=False)
         world.worker()
         world.pause('a', 'stop')
         assert not world.grants
+
+
+class TestWhoWaits:
+    """A pause at which all workers are busy."""
+
+    @pytest.fixture
+    def world(self):
+        world = World()
+        world.worker()
+        world.speak('b')
+        return world
+
+    def test_it_is_looked_at_as_soon_as_a_worker_is_idle(self, world):
+        preview = world.pause('a', 'stop')
+        world.now += 0.9 * PATIENCE_S
+        world.answer(world.grants[0])
+        assert world.grants[1].segment == preview
+        world.answer(world.grants[1], 'Stop.')
+        world.speak('a', 'stop')
+        assert world.texts[1:] == ['Stop.']
+        assert (world.statistics.ahead, world.statistics.ahead_used) == (1, 1)
+
+    def test_a_worker_that_comes_is_idle(self):
+        world = World()
+        preview = world.pause('a', 'stop')
+        world.worker()
+        assert world.grants[0].segment == preview
+
+    def test_after_a_while_it_is_over(self, world):
+        world.pause('a', 'stop')
+        world.now += 1.1 * PATIENCE_S
+        world.answer(world.grants[0])
+        assert len(world.grants) == 1
+
+    def test_the_oldest_comes_first(self, world):
+        previews = [world.pause(stream, stream) for stream in 'dca']
+        for number, preview in enumerate(previews):
+            world.answer(world.grants[number])
+            assert world.grants[number + 1].segment == preview
+
+    def test_speech_that_has_ended_comes_before_it(self, world):
+        preview = world.pause('a', 'stop')
+        segment = world.speak('c')
+        world.answer(world.grants[0])
+        assert world.grants[1].segment == segment
+        world.answer(world.grants[1])
+        assert world.grants[2].segment == preview
+
+    def test_of_one_stream_only_the_newest_word_counts(self, world):
+        world.pause('a', 'go')
+        newest = world.pause('a', 'go to the kitchen')
+        world.answer(world.grants[0])
+        world.answer(world.grants[1])
+        assert [grant.segment for grant in world.grants[1:]] == [newest]
+
+    def test_who_goes_on_speaking_has_not_paused(self, world):
+        world.pause('a', 'go')
+        world.pause('a', 'go to', flags=Flag.PROVISIONAL | Flag.PARTIAL)
+        world.answer(world.grants[0])
+        assert len(world.grants) == 1
+
+    def test_what_has_ended_meanwhile_is_granted_once(self, world):
+        world.pause('a', 'stop')
+        segment = world.speak('a', 'stop')
+        world.answer(world.grants[0])
+        world.answer(world.grants[1], 'Stop.')
+        assert [grant.segment for grant in world.grants[1:]] == [segment]
+        assert world.texts[1:] == ['Stop.']
+        assert (world.statistics.ahead, world.statistics.ahead_used) == (0, 0)
+
+    def test_whom_another_one_has_overtaken_at_the_cache_waits_on(self):
+        world = World(use_cache=True)
+        world.worker()
+        previews = [world.pause(stream, stream) for stream in 'ab']
+        for _ in previews:
+            world.cache_says(None)
+        assert [grant.segment for grant in world.grants] == previews[:1]
+        assert world.statistics.ahead == 1
+        world.answer(world.grants[0])
+        world.cache_says(None)
+        assert [grant.segment for grant in world.grants] == previews
+        assert world.statistics.ahead == 2
 
 
 class TestMishap:

@@ -83,9 +83,10 @@ class _Look:
 class WhisperBackend:
     """An InferenceBackend that runs a Whisper model of either layout.
 
-    A text that the guards doubt is decoded a second time, in the longest window, and so is a longer
-    one of little confidence, of which the likelier stays: exp(mean log-probability of the text's tokens
-    and its end), the model's own opinion. What is told of it is calibrated, see calibration.py.
+    A text that the guards doubt is decoded a second time, in the longest window, and so is a
+    longer one of little confidence, of which the likelier stays: exp(mean log-probability of the
+    text's tokens and its end), the model's own opinion. What is told of it is calibrated, see
+    calibration.py.
 
     Args:
         parameters: of the inference node.

@@ -8,9 +8,9 @@ through in a test.
 A ticket becomes an open segment. Open segments with equal samples and language share one job: it
 asks the cache, waits in line, is granted to a worker, and granted again if that comes to nothing.
 What becomes of the job becomes of each of its segments; it is published when the segment's turn in
-its stream has come. A provisional ticket begins a job without a segment, if a worker is idle: the
-segment that is announced a moment later, with the same samples, joins it. docs/scheduling.md has
-the rules and the reasons.
+its stream has come. A provisional ticket begins a job without a segment, as soon as a worker is
+idle: the segment that is announced a moment later, with the same samples, joins it.
+docs/scheduling.md has the rules and the reasons.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from xlerobot_asr_opt.core.outcomes import (
     refused,
     transcript,
 )
+from xlerobot_asr_opt.core.pauses import Pauses
 from xlerobot_asr_opt.core.placement import Placement
 from xlerobot_asr_opt.core.stream_order import StreamOrder
 from xlerobot_asr_opt.core.worker_pool import WorkerPool
@@ -133,6 +134,7 @@ class Dispatcher:
         self._lookups: OrderedDict[int, Job] = OrderedDict()
         self._leases: OrderedDict[tuple[int, int], Lease] = OrderedDict()
         self._answered: OrderedDict[Job, float] = OrderedDict()
+        self._pauses = Pauses()
         self._waiting = 0
 
     # Inputs
@@ -140,6 +142,7 @@ class Dispatcher:
     def on_ticket(self, ticket: Ticket) -> list[Action]:
         """Ingest announced a segment, for the first time or again, or foretold one."""
         now = self._begin()
+        self._pauses.drop(ticket.stream)
         if ticket.provisional:
             self._foresee(ticket, now)
         elif ticket.segment in self._settled:
@@ -281,6 +284,7 @@ class Dispatcher:
 
     def _end(self, now: float) -> list[Action]:
         self._place(now)
+        self._look_ahead(now)
         actions, self._actions = self._actions, []
         return actions
 
@@ -329,24 +333,33 @@ class Dispatcher:
         self._start(job, now)
 
     def _foresee(self, ticket: Ticket, now: float) -> None:
-        """Begin what nobody has to answer for, if that keeps nobody else waiting."""
-        if ((ticket.digest, ticket.language) in self._jobs or not self._has_leisure(ticket.length)
-                or not (ticket.partial or self._parameters.look_ahead)):
+        """Take note of a pause; show a partial text, if that keeps nobody waiting."""
+        if not ticket.partial:
+            if self._parameters.look_ahead:
+                self._pauses.put(ticket, now)
+        elif self._is_new(ticket) and self._has_leisure(ticket.length):
+            self._start(self._make_job(ticket, math.inf, foretold=ticket), now)
+
+    def _look_ahead(self, now: float) -> None:
+        """Begin what nobody has to answer for yet, as far as that keeps nobody waiting."""
+        if self._line:
             return
-        job = self._make_job(ticket, math.inf, preview=ticket.segment)
-        if ticket.partial:
-            job.partial = ticket
-        else:
-            self._ahead += 1
-        self._start(job, now)
+        for ticket in self._pauses.at(now):
+            if self._is_new(ticket) and self._has_leisure(ticket.length):
+                self._ahead += 1
+                self._start(self._make_job(ticket, math.inf, foretold=ticket), now)
+                self._place(now)
+
+    def _is_new(self, ticket: Ticket) -> bool:
+        return (ticket.digest, ticket.language) not in self._jobs
 
     def _has_leisure(self, length: int) -> bool:
         return not self._line and self._pool.is_idle(length)
 
-    def _make_job(self, ticket: Ticket, deadline: float, preview: int = 0) -> Job:
+    def _make_job(self, ticket: Ticket, deadline: float, foretold: Ticket | None = None) -> Job:
         self._jobs_made += 1
         job = Job((ticket.digest, ticket.language), self._jobs_made, ticket.length,
-                  ticket.priority, deadline, preview)
+                  ticket.priority, deadline, foretold)
         self._jobs[job.key] = job
         return job
 
@@ -430,6 +443,8 @@ class Dispatcher:
 
     def _wait(self, job: Job, now: float) -> None:
         if not job.members and not self._has_leisure(job.length):
+            # The pause is still noted.
+            self._ahead -= job.is_ahead
             self._end_job(job)
             return
         longest = self._pool.longest
@@ -517,6 +532,8 @@ class Dispatcher:
         self._job_of_grant[grant.segment] = job
         if job.members:
             job.members[grant.segment].order.worker = worker.name
+        elif job.foretold is not None and job.is_ahead:
+            self._pauses.drop(job.foretold.stream)
         self._granted += 1
         self._regranted += grant.attempt > 1
         self._actions.append(Send(grant))

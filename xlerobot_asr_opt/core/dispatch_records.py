@@ -204,8 +204,7 @@ class Job:
         priority: of the most urgent member, 0 is first.
         deadline: of the most urgent member [s], or inf.
         state: see JobState.
-        preview: the provisional segment that it was begun for; 0: an announced one.
-        partial: its ticket, if its text is to be shown while the speaker goes on.
+        foretold: the provisional ticket that it was begun for; None: an announced one.
         members: the segments that wait for the answer, by number; none: all were withdrawn, or
             none is announced yet.
         question: the segment that the cache was asked for; None: not asked yet.
@@ -224,8 +223,7 @@ class Job:
     length: int
     priority: int
     deadline: float
-    preview: int = 0
-    partial: Ticket | None = None
+    foretold: Ticket | None = None
     state: JobState = JobState.WAITING
     members: dict[int, OpenSegment] = field(default_factory=dict)
     question: int | None = None
@@ -241,6 +239,21 @@ class Job:
     def name(self) -> int:
         """The segment by which it is looked up and granted."""
         return next(iter(self.members), self.preview)
+
+    @property
+    def preview(self) -> int:
+        """The provisional segment that it was begun for; 0: an announced one."""
+        return 0 if self.foretold is None else self.foretold.segment
+
+    @property
+    def partial(self) -> Ticket | None:
+        """Its ticket, if its text is to be shown while the speaker goes on."""
+        return self.foretold if self.foretold is not None and self.foretold.partial else None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it was begun for what a speaker had said at a pause."""
+        return self.foretold is not None and not self.foretold.partial
 
     @property
     def stream(self) -> str:
