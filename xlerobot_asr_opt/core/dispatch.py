@@ -23,6 +23,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.cache_values import cache_key, from_json, to_json
+from xlerobot_asr_opt.core.degradation_effects import is_finals_only, refusal
 from xlerobot_asr_opt.core.dispatch_records import (
     Action,
     Answer,
@@ -53,6 +54,7 @@ from xlerobot_asr_opt.errors import StoreError
 from xlerobot_asr_opt.records import (
     SAMPLE_RATE,
     Acknowledgement,
+    Degradation,
     Grant,
     Latency,
     RecognitionStatus,
@@ -119,6 +121,7 @@ class Dispatcher:
         self._admitted = self._granted = self._regranted = self._cache_hits = self._shared = 0
         self._ahead = self._ahead_used = self._foretold = self._stolen = self._partials = 0
         self._jobs_made = 0
+        self._degradation = Degradation()
         self._forget()
 
     def _forget(self) -> None:
@@ -228,6 +231,10 @@ class Dispatcher:
         self._time_out_streams(now)
         return self._end(now)
 
+    def heed(self, degradation: Degradation) -> None:
+        """Take no more than this level allows; what was admitted before goes on."""
+        self._degradation = degradation
+
     def cancel(self, segment: int) -> list[Action]:
         """Withdraw a segment; nothing happens if it is not open or its outcome is known."""
         now = self._begin()
@@ -298,6 +305,10 @@ class Dispatcher:
         if deadline < now:
             self._decide(segment, expired(ticket), now)
             return
+        why = refusal(self._degradation, ticket.length, self._parameters.longest_command)
+        if why:
+            self._decide(segment, refused(why), now)
+            return
         if deadline < math.inf:
             heapq.heappush(self._deadlines, (deadline, ticket.segment))
         job = self._jobs.get((ticket.digest, ticket.language))
@@ -330,7 +341,8 @@ class Dispatcher:
 
     def _foresee(self, ticket: Ticket, now: float) -> None:
         """Begin what nobody has to answer for, if that keeps nobody else waiting."""
-        if ((ticket.digest, ticket.language) in self._jobs or not self._has_leisure(ticket.length)
+        if ((ticket.digest, ticket.language) in self._jobs or is_finals_only(self._degradation)
+                or not self._has_leisure(ticket.length)
                 or not (ticket.partial or self._parameters.look_ahead)):
             return
         job = self._make_job(ticket, math.inf, preview=ticket.segment)
