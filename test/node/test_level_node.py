@@ -1,11 +1,13 @@
 """The level of degradation between a manager and who heeds it, in one process."""
 
 import contextlib
+import dataclasses
 
 import pytest
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core import degradation_effects
+from xlerobot_asr_opt.core.dispatch_records import DispatchStatistics
 from xlerobot_asr_opt.nodes.manager import Manager
 from xlerobot_asr_opt.records import Degradation, DegradationLevel, WorkerStatus
 from xlerobot_asr_opt.ros import conversions, names
@@ -14,7 +16,10 @@ from xlerobot_asr_opt.ros.timers import steady_timer
 
 DOMAIN = 69
 CLOSED, OPEN = msg.BackendState.STATE_CLOSED, msg.BackendState.STATE_OPEN
-QUICK = {'level_period': 0.02, 'level_enter': 0.1, 'level_leave': 0.1, 'level_heat_begin': 0.0}
+QUICK = {'level_period': 0.02, 'level_enter': 0.3, 'level_leave': 0.3, 'level_heat_begin': 0.0}
+
+COUNTERS = DispatchStatistics(**{
+    field.name: int(field.name == 'workers') for field in dataclasses.fields(DispatchStatistics)})
 
 
 class Room:
@@ -107,14 +112,27 @@ def test_a_level_is_held_and_released_by_service(begin):
     assert not room.until('bpu').forced
 
 
+def test_a_queue_has_less_taken_step_by_step_and_more_again(begin):
+    room = begin(level_queue_begin=1.0, level_queue_end=4.0)
+    room.has(scripted=CLOSED)
+    waiting = [8]
+    scheduler = room.world.voice(
+        msg.SchedulerStatus, names.SCHEDULER, conversions.write_scheduler, names.LATCHED_QOS)
+    steady_timer(room.world.player, 0.05, lambda: scheduler.say(
+        1, True, dataclasses.replace(COUNTERS, waiting=waiting[0])))
+    for level in ('finals', 'commands', 'refuse'):
+        assert room.until(level).reason == '8.0 segments wait for each worker, pressure 8.0'
+    waiting[0] = 0
+    for level in ('commands', 'finals', 'bpu'):
+        assert room.until(level).reason == 'it eases: nothing presses'
+
+
 def test_the_level_of_a_dead_manager_ends(begin, monkeypatch):
-    monkeypatch.setattr(degradation_effects, 'VALID_S', 0.3)
+    monkeypatch.setattr(degradation_effects, 'VALID_S', 1.5)
     room = begin()
     assert room.force('refuse').success
     room.world.spin_until(
         lambda: room.watch.degradation.level is DegradationLevel.REFUSE, 'the level')
-    room.world.spin_for(1.0)
-    assert room.watch.degradation.level is DegradationLevel.REFUSE
     room.close()
     room.world.spin_until(lambda: room.watch.degradation == Degradation(), 'its end')
     assert room.heeded[-1] == Degradation()

@@ -173,7 +173,7 @@ def test_a_level_that_is_held_takes_effect_and_ends(talk, hold, partials, seen, 
 
     refused = hold('cpu_small')
     assert not refused.success
-    assert 'no smaller model is configured (inference.small_model)' in refused.message
+    assert 'no smaller model answers (inference.small_model)' in refused.message
     assert hold('', heeded='bpu').success
     assert talk.ask('released').status is TranscriptStatus.DONE
 

@@ -36,17 +36,15 @@ def fitting(edge: Edge) -> Situation:
     if edge.below is not None:
         pressure = edge.below - LIMITS.level_hysteresis - 0.01
     return Situation(
-        accelerator=edge.accelerator, has_small=bool(edge.small), pressure=pressure,
+        accelerator=edge.accelerator, small=bool(edge.small), pressure=pressure,
         accelerators='what the breakers say', told='the numbers')
 
 
 def failing(edge: Edge) -> list[Situation]:
     """Situations that miss one part each of what an edge asks for."""
-    fits, missed = fitting(edge), []
-    for name in ('accelerator', 'small'):
-        if getattr(edge, name) is not None:
-            field = {'accelerator': 'accelerator', 'small': 'has_small'}[name]
-            missed.append(_other(fits, **{field: not getattr(edge, name)}))
+    fits = fitting(edge)
+    missed = [_other(fits, **{name: not getattr(edge, name)}) for name in ('accelerator', 'small')
+              if getattr(edge, name) is not None]
     if edge.accelerator is not None:
         missed.append(_other(fits, accelerator=None))
     if edge.above is not None:
@@ -138,7 +136,7 @@ def test_who_is_looked_at_often_goes_where_less_patience_is_asked_for():
 def test_a_level_that_is_skipped_is_told_of():
     keeper = Keeper().go(CPU, FINALS)
     assert keeper.policy.degradation.reason == (
-        'the numbers; cpu_small is skipped, no smaller model is configured '
+        'the numbers; cpu_small is skipped, no smaller model answers '
         '(inference.small_model)')
 
 
@@ -153,7 +151,7 @@ def test_a_graph_without_an_accelerator_is_well_on_the_cpu():
 @pytest.mark.parametrize('level', list(DegradationLevel))
 def test_a_level_that_is_held_hides_the_own_one_until_it_is_released(level):
     keeper = Keeper()
-    there = Situation(accelerator=True, has_small=True, pressure=2.0, told='the numbers')
+    there = Situation(accelerator=True, small=True, pressure=2.0, told='the numbers')
     keeper.look(there)
     keeper.policy.force(level)
     assert keeper.look(there, LIMITS.level_enter) is level
@@ -168,7 +166,7 @@ def test_a_level_that_is_held_hides_the_own_one_until_it_is_released(level):
 @pytest.mark.parametrize(('level', 'lacks', 'named'), [
     (BPU, {'has_accelerator': False}, 'inference.backends'),
     (CPU, {'has_cpu': False}, 'inference.backends'),
-    (CPU_SMALL, {'has_small': False}, 'inference.small_model')])
+    (CPU_SMALL, {'small': False}, 'inference.small_model')])
 def test_a_level_that_needs_what_is_not_configured_is_not_held(level, lacks, named):
     keeper = Keeper()
     keeper.look(Situation(accelerator=True, **lacks))
@@ -184,7 +182,7 @@ def test_every_level_has_a_name_and_no_other_is_taken():
 
 
 situations = st.builds(
-    Situation, accelerator=st.sampled_from([None, False, True]), has_small=st.booleans(),
+    Situation, accelerator=st.sampled_from([None, False, True]), small=st.booleans(),
     pressure=st.floats(0.0, 5.0))
 looks = st.lists(
     st.tuples(st.floats(0.01, 30.0), situations | st.just(Situation(
@@ -213,7 +211,7 @@ def test_what_holds_long_enough_ends_where_it_calls_for(happened):
         keeper.look(situation, after)
     for situation, level in ((Situation(accelerator=True, pressure=4.0), REFUSE),
                              (Situation(accelerator=True), BPU),
-                             (Situation(accelerator=False, has_small=True, pressure=1.0),
+                             (Situation(accelerator=False, small=True, pressure=1.0),
                               CPU_SMALL)):
         for _ in DegradationLevel:
             keeper.look(situation)

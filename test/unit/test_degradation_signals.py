@@ -152,8 +152,9 @@ def test_one_worker_with_an_accelerator_suffices():
 
 
 def test_a_smaller_model_is_seen():
-    assert Graph().has(onnxruntime=CLOSED, onnxruntime_small=CLOSED).tell().has_small
-    assert not Graph().has(onnxruntime=CLOSED).tell().has_small
+    assert Graph().has(onnxruntime=CLOSED, onnxruntime_small=CLOSED).tell().small
+    assert not Graph().has(onnxruntime=CLOSED).tell().small
+    assert not Graph().has(onnxruntime=CLOSED, onnxruntime_small=OPEN).tell().small
 
 
 def test_what_is_configured_stays_known_while_a_worker_is_away():
@@ -162,7 +163,7 @@ def test_what_is_configured_stays_known_while_a_worker_is_away():
     graph.tell(10, worker=False)
     situation = graph.signals.situation()
     assert situation.accelerator is None
-    assert situation.has_small
+    assert situation.small
     assert situation.best is DegradationLevel.CPU
 
 

@@ -22,7 +22,7 @@ __all__ = ['EDGES', 'NO_SMALL', 'DegradationPolicy', 'Edge', 'Situation', 'level
 
 BPU, CPU, CPU_SMALL, FINALS, COMMANDS, REFUSE = DegradationLevel
 
-NO_SMALL = 'no smaller model is configured (inference.small_model)'
+NO_SMALL = 'no smaller model answers (inference.small_model)'
 NO_ACCELERATOR = 'no accelerator is configured (inference.backends)'
 NO_CPU = 'no backend on the CPU is configured (inference.backends)'
 
@@ -36,7 +36,7 @@ class Situation:
         accelerators: why it does, or does not.
         has_accelerator: whether one is configured.
         has_cpu: whether a backend on the CPU is configured.
-        has_small: whether a smaller model is.
+        small: whether a smaller model answers.
         pressure: 1 at the begin of trouble, 4 at its end.
         told: the numbers behind the pressure.
     """
@@ -45,7 +45,7 @@ class Situation:
     accelerators: str = ''
     has_accelerator: bool = True
     has_cpu: bool = True
-    has_small: bool = False
+    small: bool = False
     pressure: float = 0.0
     told: str = 'nothing presses'
 
@@ -65,7 +65,7 @@ class Edge:
         above: pressure from which on.
         below: pressure below which, less the hysteresis.
         accelerator: whether an accelerator answers.
-        small: whether a smaller model is configured.
+        small: whether a smaller model answers.
     """
 
     start: DegradationLevel
@@ -88,7 +88,7 @@ class Edge:
             parts.append('an accelerator answers' if self.accelerator
                          else 'no accelerator answers')
         if self.small is not None:
-            parts.append('there is a smaller model' if self.small else 'there is no smaller model')
+            parts.append(f'{"a" if self.small else "no"} smaller model answers')
         if self.above is not None:
             parts.append(f'pressure from {self.above:g} on')
         if self.below is not None:
@@ -98,7 +98,7 @@ class Edge:
     def holds(self, situation: Situation, hysteresis: float) -> bool:
         """Whether it may be taken now."""
         return ((self.accelerator is None or situation.accelerator is self.accelerator)
-                and (self.small is None or situation.has_small is self.small)
+                and (self.small is None or situation.small is self.small)
                 and (self.above is None or situation.pressure >= self.above)
                 and (self.below is None or situation.pressure < self.below - hysteresis))
 
@@ -194,11 +194,11 @@ class DegradationPolicy:
         """Hold a level until release().
 
         Raises:
-            ConfigurationError: what it needs is not configured.
+            ConfigurationError: what it needs is not there.
         """
         there = self._situation
         missing = {BPU: (there.has_accelerator, NO_ACCELERATOR), CPU: (there.has_cpu, NO_CPU),
-                   CPU_SMALL: (there.has_small, NO_SMALL)}
+                   CPU_SMALL: (there.small, NO_SMALL)}
         is_there, why = missing.get(level, (True, ''))
         if not is_there:
             raise ConfigurationError(f'{level.word} cannot be held: {why}')

@@ -156,7 +156,8 @@ class DegradationSignals:
         self._known = Situation(
             accelerator=answers, accelerators='; '.join(trusted or out) or NO_ACCELERATOR,
             has_accelerator=bool(fast), has_cpu=bool(slow),
-            has_small=any(report.backend == SMALL for _, report in slow))
+            small=any(report.backend == SMALL and report.state is State.CLOSED
+                      for _, report in slow))
         return self._known
 
 
