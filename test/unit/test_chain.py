@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.backends.base import Candidate, Prepared, Result, check_samples
@@ -505,6 +505,7 @@ FAILURES = {
 """What a device may do; hanging has tests of its own, since it takes time."""
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(FAILURES)), st.sampled_from(sorted(FAILURES)),
                           st.sampled_from([40.0, 95.0]), st.floats(0.0, 3.0)), max_size=12))
 def test_whatever_goes_wrong_each_segment_is_answered_once_by_who_is_named(events):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.core.degradation import (
@@ -190,6 +190,7 @@ looks = st.lists(
     min_size=20, max_size=120)
 
 
+@settings(deadline=None)
 @given(looks)
 def test_it_never_changes_faster_than_its_times_allow(happened):
     keeper = Keeper()
@@ -204,6 +205,7 @@ def test_it_never_changes_faster_than_its_times_allow(happened):
         assert now - before >= least - 1e-6
 
 
+@settings(deadline=None)
 @given(looks)
 def test_what_holds_long_enough_ends_where_it_calls_for(happened):
     keeper = Keeper()
