@@ -18,7 +18,7 @@ from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.records import Degradation, DegradationLevel
 
-__all__ = ['EDGES', 'NO_SMALL', 'DegradationPolicy', 'Edge', 'Situation', 'level_of']
+__all__ = ['EDGES', 'NO_ACCELERATOR', 'DegradationPolicy', 'Edge', 'Situation', 'level_of']
 
 BPU, CPU, CPU_SMALL, FINALS, COMMANDS, REFUSE = DegradationLevel
 
