@@ -2,11 +2,12 @@
 
     python bench/monitor.py [--rounds 3] [--seconds 20] [--json FILE]
 
-Graphs of scripted answers that are up, by turns without the monitor (manager.monitor_period=0),
-with it, and with its port for Prometheus, which is scraped once a second: CPU time of the manager
-as a share of one core, first idle, then while 1000 transcripts of ten words a minute and the
-states of 16 streams, once a second each, are published beside the graph, for the manager to hear.
-Then the manager's memory (PSS). Told are medians, and the differences of the medians; the goal is
+Graphs of scripted answers that are up, by turns without the monitor and the level of degradation
+(manager.monitor_period=0, manager.level_period=0), with the level, with both, and with the port
+for Prometheus, which is scraped once a second: CPU time of the manager as a share of one core,
+first idle, then while 1000 transcripts of ten words a minute and the states of 16 streams, once a
+second each, are published beside the graph, for the manager to hear. Then the manager's memory
+(PSS). Told are medians, and the differences of the medians; the goal is
 2 % of a core at that load.
 """
 
@@ -41,7 +42,8 @@ from xlerobot_asr_opt.ros.loans import LoanedPublisher
 NAMESPACE = 'asr_monitor'
 PORT = 39464
 VARIANTS = {
-    'without': ('manager.monitor_period=0.0',),
+    'without': ('manager.monitor_period=0.0', 'manager.level_period=0.0'),
+    'with level': ('manager.monitor_period=0.0',),
     'with': (),
     'with port': (f'manager.monitor_port={PORT}',),
 }

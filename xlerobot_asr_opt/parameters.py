@@ -187,6 +187,9 @@ class SchedulerParameters:
     look_ahead: bool = parameter(
         True, 'Recognise speech as soon as its speaker pauses, before the endpoint, while a '
         'worker is idle; if he goes on, that work was vain.')
+    longest_command: float = parameter(
+        4.0, 'Longest utterance that is recognised while the graph is at the level commands, its '
+        'pauses at either end included.', unit='s', low=0.5, high=30.0)
 
 
 @dataclass(frozen=True)
@@ -215,6 +218,9 @@ class InferenceParameters:
         'tests of robots.',
         choices=('bpu', 'onnxruntime', 'bpu_exact', 'scripted'))
     script: str = parameter('', 'YAML file that the scripted backend answers from.')
+    small_model: str = parameter(
+        '', 'Name or directory of a smaller model: on the CPU, behind all backends, and before '
+        'the others on the CPU while the graph is at the level cpu_small; empty: none.')
     timeout: float = parameter(
         5.0, 'Time in which a backend has to answer, if another could take over; the last one '
         'is waited for.', unit='s', low=0.01, high=600.0)
@@ -384,6 +390,43 @@ class ManagerParameters:
     hit_rate_warn: float = parameter(
         0.0, 'Share of the lookups in the cache that have to find something, else it is warned '
         'of; 0: none has to, as live speech is hardly ever the same twice.', low=0.0, high=1.0)
+    level_period: float = parameter(
+        1.0, 'Time between two looks at the level of degradation; 0: none is decided, and '
+        'nothing is degraded.', unit='s', low=0.0, high=2.0)
+    level_enter: float = parameter(
+        2.0, 'How long a worse level has to be called for before it is entered.',
+        unit='s', low=0.1, high=600.0)
+    level_leave: float = parameter(
+        10.0, 'How long a level has to be uncalled for before it is left for a better one.',
+        unit='s', low=0.1, high=3600.0)
+    level_hysteresis: float = parameter(
+        0.5, 'How far the pressure has to fall below that at which a level is entered, before it '
+        'is left.', low=0.05, high=1.0)
+    level_queue_begin: float = parameter(
+        0.0, 'Segments that wait, for each worker, at which the pressure is 1; 0: not looked at, '
+        'as files that are read at full speed fill the queue on purpose.', low=0.0, high=1e6)
+    level_queue_end: float = parameter(
+        0.0, 'The same at which the pressure is 4.', low=0.0, high=1e6)
+    level_late_begin: float = parameter(
+        0.1, 'Share of the utterances of 30 s that were too late for their budget, at which the '
+        'pressure is 1; 0: not looked at.', low=0.0, high=1.0)
+    level_late_end: float = parameter(
+        0.7, 'The same at which the pressure is 4.', low=0.0, high=1.0)
+    level_heat_begin: float = parameter(
+        92.0, 'Temperature of the hottest sensor of this machine at which the pressure is 1; 0: '
+        'not looked at.', unit='degrees Celsius', low=0.0, high=150.0)
+    level_heat_end: float = parameter(
+        104.0, 'The same at which the pressure is 4.', unit='degrees Celsius', low=0.0, high=150.0)
+    level_memory_begin: float = parameter(
+        0.94, 'Used share of the limit of memory at which the pressure is 1; 0: not looked at.',
+        low=0.0, high=2.0)
+    level_memory_end: float = parameter(
+        1.06, 'The same at which the pressure is 4.', low=0.0, high=2.0)
+    level_silence_begin: float = parameter(
+        30.0, 'Time without any worker at which the pressure is 1; 0: not looked at.',
+        unit='s', low=0.0, high=86400.0)
+    level_silence_end: float = parameter(
+        90.0, 'The same at which the pressure is 4.', unit='s', low=0.0, high=86400.0)
 
 
 NODES: dict[str, type] = {

@@ -25,6 +25,8 @@ __all__ = [
     'Acknowledgement',
     'Chunk',
     'Chunks',
+    'Degradation',
+    'DegradationLevel',
     'Flag',
     'Grant',
     'Latency',
@@ -99,6 +101,22 @@ class TranscriptStatus(enum.IntEnum):
     REJECTED = 2
     EXPIRED = 3
     CANCELLED = 4
+
+
+class DegradationLevel(enum.IntEnum):
+    """DegradationLevel.LEVEL_*: what answers, and from FINALS on, what is not taken any more."""
+
+    BPU = 0
+    CPU = 1
+    CPU_SMALL = 2
+    FINALS = 3
+    COMMANDS = 4
+    REFUSE = 5
+
+    @property
+    def word(self) -> str:
+        """As people read and write it."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -291,3 +309,15 @@ class StreamStatus:
     dropped: int = 0
     segments: int = 0
     kept: int = 0
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """At which level the graph is, and why; fields as in DegradationLevel.msg."""
+
+    level: DegradationLevel = DegradationLevel.BPU
+    reason: str = ''
+    forced: bool = False
+    best: DegradationLevel = DegradationLevel.BPU
+    pressure: float = 0.0
+    since_ns: int = 0

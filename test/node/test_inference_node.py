@@ -8,7 +8,7 @@ from small_vocabulary import build_small
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.nodes.inference import InferenceNode
-from xlerobot_asr_opt.records import RecognitionStatus
+from xlerobot_asr_opt.records import Degradation, DegradationLevel, RecognitionStatus
 from xlerobot_asr_opt.ros import conversions, names
 
 DOMAIN = 45
@@ -251,3 +251,31 @@ def test_a_worker_that_is_not_configured_has_no_backend_to_switch(open_worker):
     world = open_worker()
     told = world.call(srv.ForceBackend, f'{WORKER}/force_backend', backend='scripted', command=1)
     assert (told.success, told.message) == (False, 'the engine is closed; call open() first')
+
+
+def test_the_level_says_which_backend_is_asked_first(open_active, tmp_path):
+    model, small = (str(build_small(tmp_path / f'{seconds}', multilingual=False, seconds=seconds))
+                    for seconds in (3.0, 2.0))
+    world = open_active({'text': 'go on'}, backends=['scripted', 'onnxruntime'],
+                        model=model, small_model=small)
+    levels = world.player.create_publisher(
+        msg.DegradationLevel, names.LEVEL, names.LATCHED_QOS)
+    world.spin_until(levels.get_subscription_count, 'who heeds the level')
+
+    def answerer(segment, level, **fields):
+        """Tell of a level, wait until another recogniser is announced, and have one answer."""
+        announced = world.statuses[-1].recogniser
+        levels.publish(conversions.level_message(
+            Degradation(level, 'too hot', **fields), conversions.time_message(0)))
+        world.spin_until(lambda: world.statuses[-1].recogniser != announced, 'another recogniser')
+        world.segments.say(segment, 1, SAMPLES)
+        said = answered(world, segment)
+        assert said.recogniser == world.statuses[-1].recogniser
+        return said.backend, said.reason
+    backend, reason = answerer(1, DegradationLevel.CPU, forced=True)
+    assert backend == 'onnxruntime'
+    assert reason.startswith('scripted: level cpu, too hot; onnxruntime took over')
+    backend, reason = answerer(2, DegradationLevel.CPU_SMALL, forced=True)
+    assert backend == 'onnxruntime_small'
+    assert 'onnxruntime: level cpu_small, too hot' in reason
+    assert answerer(3, DegradationLevel.FINALS) == ('scripted', '')

@@ -92,7 +92,8 @@ def scraped(port, query=''):
 def test_diagnostics_have_every_side_and_the_numbers(begin):
     watched = begin(loss_error=0.2)
     told = watched.until(lambda told: True)
-    assert list(told) == ['nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache']
+    assert list(told) == ['nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache',
+                          'level']
     assert told['nodes'].level == DiagnosticStatus.WARN
     assert told['nodes'].message == 'cache was not heard yet'
     assert told['losses'].level == DiagnosticStatus.STALE

@@ -7,9 +7,13 @@ import urllib.request
 import pytest
 from rcl_interfaces.msg import LoggerLevel
 from rcl_interfaces.srv import SetLoggerLevels
-from talking import conversation
+from talking import as_chunks, conversation
 
+from xlerobot_asr_interfaces.msg import Transcript
+from xlerobot_asr_interfaces.srv import ForceLevel
 from xlerobot_asr_opt.cli.main import main
+from xlerobot_asr_opt.records import TranscriptStatus
+from xlerobot_asr_opt.ros import names
 
 DOMAIN = 66
 NAMESPACE = 'watched'
@@ -25,7 +29,8 @@ def port():
 @pytest.fixture(scope='module')
 def talk(tmp_path_factory, port):
     with conversation(tmp_path_factory.mktemp('top'), DOMAIN, NAMESPACE,
-                      f'manager.monitor_port={port}', 'manager.memory_period=0.5') as talk:
+                      f'manager.monitor_port={port}', 'manager.memory_period=0.5',
+                      'ingest.partials=0.5', 'scheduler.longest_command=1.0') as talk:
         yield talk
 
 
@@ -108,6 +113,69 @@ def test_a_log_level_changes_while_the_graph_runs(talk):
     talk.ask('quiet')
     talk.ask('quiet')
     assert not any('stream=quiet' in line for line in told())
+
+
+@pytest.fixture(scope='module')
+def hold(talk):
+    """Holds the graph at a level, or releases it, and waits until the nodes heed that."""
+    client = talk.client._node.create_client(ForceLevel, names.FORCE_LEVEL)
+    talk.until(client.service_is_ready, 'the service of the levels')
+
+    def hold(level, heeded=''):
+        answer = client.call_async(ForceLevel.Request(level=level))
+        talk.until(answer.done, 'an answer')
+        if answer.result().success:
+            for node in ('scheduler', 'ingest', 'inference_0'):
+                talk.said(f'{NAMESPACE}.{node}', f'level {heeded or level}: ')
+        return answer.result()
+    return hold
+
+
+@pytest.fixture(scope='module')
+def partials(talk):
+    heard = []
+    talk.client._node.create_subscription(
+        Transcript, names.PARTIAL, heard.append, names.TRANSCRIPT_QOS)
+    talk.until(lambda: talk.client._node.count_publishers(names.PARTIAL), 'who publishes partials')
+    return heard
+
+
+def say_slowly(talk, stream):
+    """Say a second of the utterance, wait for another one, and say the rest."""
+    chunks = as_chunks(stream)
+    talk.publish(chunks[:12])
+    talk.client.spin_until(lambda: False, 1.0)
+    talk.publish(chunks[12:])
+    return talk.until(lambda: talk.of(stream), f'an answer on {stream}')[-1]
+
+
+def test_a_level_that_is_held_takes_effect_and_ends(talk, hold, partials, seen, capsys):
+    assert say_slowly(talk, 'eager').status is TranscriptStatus.DONE
+    talk.until(lambda: [one for one in partials if one.stream == 'eager'], 'a partial text')
+
+    assert hold('finals').success
+    assert say_slowly(talk, 'calm').status is TranscriptStatus.DONE
+    assert not [one for one in partials if one.stream == 'calm']
+
+    assert hold('commands').success
+    said = talk.ask('long')
+    assert said.status is TranscriptStatus.REJECTED
+    assert 'at the level commands the longest is 1 s: held by hand' in said.reason
+
+    assert hold('refuse').success
+    said = talk.ask('refused')
+    assert said.status is TranscriptStatus.REJECTED
+    assert said.reason.startswith('the graph is at the level refuse: held by hand; it would be')
+    assert main(['status', '--namespace', NAMESPACE]) == 0
+    assert 'level refuse: held by hand' in capsys.readouterr().out
+    _, text, _ = seen('--namespace', NAMESPACE, '--json')
+    assert json.loads(text)['level']['forced'] == 'yes'
+
+    refused = hold('cpu_small')
+    assert not refused.success
+    assert 'no smaller model answers (inference.small_model)' in refused.message
+    assert hold('', heeded='bpu').success
+    assert talk.ask('released').status is TranscriptStatus.DONE
 
 
 def test_no_graph_is_told(seen):

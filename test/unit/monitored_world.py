@@ -19,6 +19,8 @@ from xlerobot_asr_opt.core.monitor.judgement import (
 from xlerobot_asr_opt.core.monitor.monitor import Monitor
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.records import (
+    Degradation,
+    DegradationLevel,
     Latency,
     StreamState,
     StreamStatus,
@@ -56,7 +58,7 @@ class MonitoredWorld:
             self.now += 1.0
             self.seconds += 1
             for kind in ('stream', 'scheduler', 'transcript', 'beat', 'worker', 'backends',
-                         'memory', 'cache'):
+                         'memory', 'cache', 'level'):
                 if kind not in self.silent:
                     getattr(self, kind)()
             judgements = self.monitor.judge()
@@ -131,6 +133,12 @@ class MonitoredWorld:
             rung=Rung.REFUSE if self.broken else Rung.NORMAL, processes=tuple(
                 ProcessMemory(name, 60_000_000, 70_000_000, 12.5 if self.broken else 0.0,
                               growing=self.broken) for name in NODES)))
+
+    def level(self):
+        """The first level, or the last one."""
+        self.monitor.on_level(
+            Degradation(DegradationLevel.REFUSE, '95% of the memory are used', pressure=4.5)
+            if self.broken else Degradation())
 
     def cache(self):
         """Every lookup is a hit, or, where things are broken, one in a hundred."""

@@ -15,6 +15,7 @@ from xlerobot_asr_opt.backends.chain import BackendChain, Policy
 from xlerobot_asr_opt.backends.ctc import CtcBackend
 from xlerobot_asr_opt.backends.scripted import ScriptedBackend
 from xlerobot_asr_opt.backends.whisper import WhisperBackend
+from xlerobot_asr_opt.core.breaker import State
 from xlerobot_asr_opt.errors import BackendError
 from xlerobot_asr_opt.parameters import InferenceParameters
 from xlerobot_asr_opt.records import RecognitionStatus
@@ -228,6 +229,22 @@ def test_each_name_of_the_parameters_makes_its_backend(name, kind):
     backend = candidate(name, parameters).backend
     assert isinstance(backend, kind)
     assert backend.name == create(parameters).name == name
+
+
+def test_a_smaller_model_stands_behind_the_others_under_a_name_of_its_own(tmp_path):
+    model, small = (str(build_small(tmp_path / f'{seconds}', seconds=seconds))
+                    for seconds in (2.0, 1.0))
+    chain = create(InferenceParameters(model=model, small_model=small))
+    chain.load()
+    said = chain.recognise(chain.prepare(noise(), ''))
+    assert [link.backend for link in chain.statistics()] == ['onnxruntime', 'onnxruntime_small']
+    chain.force('onnxruntime', State.OPEN)
+    other = chain.recognise(chain.prepare(noise(), ''))
+    alone = WhisperBackend(InferenceParameters(model=small))
+    alone.load()
+    assert (said.backend, other.backend) == ('onnxruntime', 'onnxruntime_small')
+    assert other.recogniser == alone.digest != said.recogniser
+    chain.close()
 
 
 def test_a_script_of_the_parameters_is_read(tmp_path):

@@ -34,7 +34,7 @@ CTC = BOTH | {
     'hotwords': st.sampled_from([(), ('stop',), ('stop:2',), ('left',), ('stop', 'left')]),
     'grammar': st.sampled_from(['', 'turn left\n', 'turn right\n', 'turn left\nturn right\n']),
 }
-FILES = {'model', 'script'}
+FILES = {'model', 'small_model', 'script'}
 """What lies there is in the digest, not the path."""
 WITHOUT_EFFECT = {
     # Which backend answers: its own digest says so. How fast, and when another one is asked.

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.backends.base import Candidate, Prepared, Result, check_samples
@@ -505,6 +505,7 @@ FAILURES = {
 """What a device may do; hanging has tests of its own, since it takes time."""
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(FAILURES)), st.sampled_from(sorted(FAILURES)),
                           st.sampled_from([40.0, 95.0]), st.floats(0.0, 3.0)), max_size=12))
 def test_whatever_goes_wrong_each_segment_is_answered_once_by_who_is_named(events):
@@ -542,3 +543,31 @@ def settle(setting):
     pause = threading.Event()
     while any(link.busy for link in setting.chain.statistics()):
         pause.wait(0.001)
+
+
+def put_back(*names):
+    return lambda name: int(name in names)
+
+
+def test_backends_that_are_put_back_answer_behind_the_others_and_are_told_of():
+    setting = Setting(Device('bpu'), Device('cpu'), Device('small'))
+    setting.chain.arrange(put_back('cpu'), 'level cpu_small, too hot')
+    assert setting.hear().backend == 'bpu'
+    setting.chain.force('bpu', State.OPEN)
+    said = setting.hear()
+    assert said.backend == 'small'
+    assert said.reason == (
+        'bpu: switched off by hand; cpu: level cpu_small, too hot; small took over')
+    setting.chain.force('small', State.OPEN)
+    assert setting.hear().backend == 'cpu'
+    setting.chain.arrange(put_back(), '')
+    setting.chain.release('small')
+    assert setting.hear().backend == 'cpu'
+
+
+def test_the_recogniser_that_is_announced_is_the_first_of_the_order():
+    setting = Setting(Device('cpu'), Device('small', longest=8_000))
+    setting.chain.arrange(put_back('cpu'), 'level cpu_small')
+    assert (setting.chain.name, setting.chain.digest[:5]) == ('small', b'small')
+    assert setting.chain.longest == 16_000
+    assert setting.hear(length=9_000).backend == 'cpu'

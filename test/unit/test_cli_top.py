@@ -31,7 +31,9 @@ def test_a_frame_is_json_and_has_the_numbers(world):
     told = json.loads(json.dumps(frame('/asr', world.monitor, {}), allow_nan=False))
     assert told['judged_by'] == 'defaults'
     assert {one['name']: one['level'] for one in told['judgements']} == dict.fromkeys(
-        ('nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache'), 'OK')
+        ('nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache', 'level'), 'OK')
+    assert told['level'] == {
+        'level': 'bpu', 'best': 'bpu', 'pressure': 0.0, 'forced': 'no'}
     assert {one['node']: one['pss_bytes'] for one in told['nodes']} == dict.fromkeys(
         NODES, 70_000_000)
     assert told['requests']['done'] == 60

@@ -392,3 +392,27 @@ def test_states_are_told_when_they_change(house):
     assert changed() == [('hall', StreamState.SILENCE)]
     house.wait(60.0)
     assert changed() == [('hall', StreamState.ENDED)]
+
+
+def partials(house):
+    return [ticket for ticket in house.ingest.previews() if ticket.partial]
+
+
+def test_partial_texts_are_asked_for_as_long_as_they_are_wanted(build):
+    house = build(partials=0.3)
+    spoken = iter(chunks(dialogue(0.5, 6.0)))
+
+    def hear(seconds):
+        """Hear that much more of the speech; return what is asked for."""
+        asked = []
+        for _ in range(round(seconds / 0.1)):
+            house.hear(next(spoken))
+            asked += partials(house)
+        return asked
+    assert hear(2.0)
+    house.ingest.show_partials(wanted=False)
+    assert not hear(2.0)
+    house.hear(*chunks(UNFINISHED, 'porch'))
+    assert not partials(house)
+    house.ingest.show_partials(wanted=True)
+    assert hear(2.0)

@@ -11,9 +11,16 @@ from xlerobot_asr_opt.core.monitor.catalog import METRICS
 from xlerobot_asr_opt.core.monitor.judgement import Level, Window, percentile
 from xlerobot_asr_opt.core.monitor.metrics import BUCKETS_S, Kind, Metric, Metrics, Odometers
 from xlerobot_asr_opt.core.monitor.streams import OTHERS
-from xlerobot_asr_opt.records import StreamState, StreamStatus
+from xlerobot_asr_opt.records import (
+    Degradation,
+    DegradationLevel,
+    StreamState,
+    StreamStatus,
+)
 
-SIDES = ['nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache']
+SIDES = ['nodes', 'audio', 'latency', 'losses', 'backends', 'memory', 'cache', 'level']
+
+_, CPU, _, FINALS, COMMANDS, _ = DegradationLevel
 
 
 def levels(judgements):
@@ -31,7 +38,8 @@ def test_a_broken_graph_is_told_of_with_numbers():
     judged = MonitoredWorld(broken=True, hit_rate_warn=0.5).live(30)
     assert levels(judged) == {
         'nodes': Level.WARN, 'audio': Level.ERROR, 'latency': Level.ERROR, 'losses': Level.ERROR,
-        'backends': Level.ERROR, 'memory': Level.ERROR, 'cache': Level.WARN}
+        'backends': Level.ERROR, 'memory': Level.ERROR, 'cache': Level.WARN,
+        'level': Level.ERROR}
     said = {name: judgement.message for name, judgement in judged.items()}
     assert said['nodes'] == 'cache is inactive'
     assert 'hall: 0.40 s of audio a second (4.0 chunks), expected 0.5' in said['audio']
@@ -42,16 +50,38 @@ def test_a_broken_graph_is_told_of_with_numbers():
     assert 'inference_0: bpu is open: no answer within 5 s' in said['backends']
     assert '950 of 1000 MB of memory_limit are used, 95 %; refuse is in force' in said['memory']
     assert 'lookups found something: 1.0 %, expected 50 %' in said['cache']
+    assert said['level'] == 'refuse: 95% of the memory are used'
 
 
 def test_nothing_heard_is_stale_or_missing():
     judged = MonitoredWorld()
     judged.silent = {'stream', 'scheduler', 'transcript', 'beat', 'worker', 'backends', 'memory',
-                     'cache'}
+                     'cache', 'level'}
     assert levels(judged.live(1))['nodes'] is Level.WARN
     assert levels(judged.live(10)) == {
         'nodes': Level.ERROR, 'audio': Level.OK, 'latency': Level.OK, 'losses': Level.STALE,
-        'backends': Level.STALE, 'memory': Level.STALE, 'cache': Level.STALE}
+        'backends': Level.STALE, 'memory': Level.STALE, 'cache': Level.STALE,
+        'level': Level.STALE}
+
+
+@pytest.mark.parametrize(('told', 'level'), [
+    (Degradation(CPU, best=CPU), Level.OK), (Degradation(CPU), Level.WARN),
+    (Degradation(CPU, best=CPU, forced=True), Level.WARN), (Degradation(FINALS), Level.WARN),
+    (Degradation(COMMANDS), Level.ERROR)])
+def test_a_level_is_judged_by_the_best_that_there_can_be(told, level):
+    world = MonitoredWorld()
+    world.silent = {'level'}
+    world.monitor.on_level(told)
+    judged = world.live(1)['level']
+    assert judged.level is level
+    assert judged.values['level'] == told.level.word
+    assert world.families()['asr_degradation_level'] == {(): int(told.level)}
+    assert world.live(10)['level'].level is Level.STALE
+    assert world.families()['asr_degradation_level'] == {}
+
+
+def test_a_level_that_is_not_decided_is_no_fault():
+    assert MonitoredWorld(level_period=0.0).live(1)['level'].level is Level.OK
 
 
 def test_an_error_is_graver_than_what_is_not_known():

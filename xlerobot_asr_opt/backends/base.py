@@ -7,6 +7,7 @@ the features into a text and may take its time.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from xlerobot_asr_opt.core.degradation_effects import SMALL
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, GarbageError
 from xlerobot_asr_opt.records import NOT_GIVEN, SAMPLE_RATE, RecognitionStatus, Word
 
@@ -244,9 +246,11 @@ def create(
     # Imported here, as each backend is: the chain is made of what this module declares.
     from xlerobot_asr_opt.backends.chain import BackendChain, Policy
 
-    return BackendChain(
-        [candidate(name, parameters) for name in parameters.backends], Policy.of(parameters),
-        keep=keep)
+    candidates = [candidate(name, parameters) for name in parameters.backends]
+    if parameters.small_model:
+        candidates.append(Candidate(_on_cpu(
+            dataclasses.replace(parameters, model=parameters.small_model), SMALL)))
+    return BackendChain(candidates, Policy.of(parameters), keep=keep)
 
 
 def candidate(name: str, parameters: InferenceParameters) -> Candidate:
@@ -279,16 +283,21 @@ def candidate(name: str, parameters: InferenceParameters) -> Candidate:
 
         exact = ExactRunner(VendorEnvironment(vendor_directory()))
         return Candidate(whisper_on(exact, parameters))
+    return Candidate(_on_cpu(parameters, name))
+
+
+def _on_cpu(parameters: InferenceParameters, name: str) -> InferenceBackend:
+    """Make the backend of a model on onnxruntime, under this name."""
     from xlerobot_asr_opt.models.layout import is_ctc
 
     if is_ctc(parameters.model):
         from xlerobot_asr_opt.backends.ctc import CtcBackend
 
-        return Candidate(CtcBackend(parameters))
+        return CtcBackend(parameters, name=name)
     _refuse_search(parameters)
     from xlerobot_asr_opt.backends.whisper import WhisperBackend
 
-    return Candidate(WhisperBackend(parameters))
+    return WhisperBackend(parameters, name=name)
 
 
 def _refuse_search(parameters: InferenceParameters) -> None:

@@ -142,12 +142,15 @@ class Board:
                 found.append(use)
         return tuple(found), '' if found else reason
 
+    def hottest(self) -> float:
+        """The hottest sensor, of any machine [degrees Celsius]; NaN where none says anything."""
+        return max((reading.value for reading in self.temperatures()
+                    if reading.value is not None), default=math.nan)
+
     def health(self) -> Health:
         """The hottest sensor and the load, for a breaker; NaN where the board does not say."""
         load = self.load().value
-        hottest = max((reading.value for reading in self.temperatures()
-                       if reading.value is not None), default=math.nan)
-        return Health(temperature_c=hottest, load=math.nan if load is None else load)
+        return Health(self.hottest(), math.nan if load is None else load)
 
     def report(self) -> BoardReport:
         """Read everything."""

@@ -125,6 +125,8 @@ class BackendChain:
         self._links = tuple(Link(candidate, policy.rules, policy.limits, clock)
                             for candidate in candidates)
         self._routes = Routes(self._links)
+        self._ranks = dict.fromkeys(self._links, 0)
+        self._why_put_back = ''
 
     @property
     def name(self) -> str:
@@ -194,7 +196,7 @@ class BackendChain:
             return _Prepared(own.features, own.length, own.language, own.features_ms,
                              samples=kept, asked=language, maker=link, own=own)
         raise refused or self._nobody(
-            {link: link.rests(len(samples)) for link in self._links}, {})
+            {link: self._rests(link, len(samples)) for link in self._links}, {})
 
     def recognise(self, prepared: Prepared) -> Result:
         """Ask one backend after the other until one answers.
@@ -208,7 +210,7 @@ class BackendChain:
         for link in self._links:
             link.look()
         turns = self._turns(prepared.length)
-        rests = {link: link.rests(prepared.length) for link in self._links}
+        rests = {link: self._rests(link, prepared.length) for link in self._links}
         failed: dict[Link, BackendError] = {}
         for place, link in enumerate(turns, start=1):
             asked = self._clock()
@@ -240,6 +242,16 @@ class BackendChain:
         return [one if isinstance(one, Result) else recognise_each(self, [prepared])[0]
                 for one, prepared in zip(told, batch, strict=True)]
 
+    def arrange(self, rank: Callable[[str], int], why: str) -> None:
+        """Ask the backends of a lower rank first, those of one rank in the order that they have.
+
+        Args:
+            rank: of a backend, by its name; 0: it stays where it is.
+            why: what is said of one that is put back.
+        """
+        self._ranks = {link: rank(link.name) for link in self._links}
+        self._why_put_back = why
+
     def force(self, name: str, state: State | None) -> None:
         """Switch a backend on (CLOSED) or off (OPEN) by hand, until ``release``.
 
@@ -265,7 +277,7 @@ class BackendChain:
 
     @property
     def _first(self) -> Link:
-        links = self._routes.order(USUAL)
+        links = self._order(USUAL)
         return next((link for link in links if link.loaded), links[0])
 
     def _each(self, work: Callable[[Link, float | None], None], done: str) -> None:
@@ -286,12 +298,20 @@ class BackendChain:
             told = '; '.join(f'{link.name}: {error}' for link, error in errors.items())
             raise ModelError(f'no backend can be {done}: {told}')
 
+    def _order(self, length: int) -> list[Link]:
+        """All backends, in the order in which they are asked if all are trusted."""
+        return sorted(self._routes.order(length), key=self._ranks.__getitem__)
+
+    def _rests(self, link: Link, length: int) -> str:
+        """Say why a backend is not asked in the turn that it has by its route; empty: it is."""
+        return link.rests(length) or (self._why_put_back if self._ranks[link] else '')
+
     def _turns(self, length: int) -> list[Link]:
         """Who is asked, in this order: the trusted ones, then those who may only help out.
 
         Only if there is nobody else, one that has still not returned: it is waited for.
         """
-        able = [link for link in self._routes.order(length) if link.can_take(length)
+        able = [link for link in self._order(length) if link.can_take(length)
                 and not (link.breaker.forced and link.breaker.state is State.OPEN)]
         free = [link for link in able if not link.busy]
         free.sort(key=lambda link: link.breaker.state is State.OPEN)

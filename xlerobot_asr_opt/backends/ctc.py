@@ -76,13 +76,14 @@ class CtcBackend:
     Args:
         parameters: of the inference node.
         clock: seconds, monotonic; handed in by tests.
+        name: as results say it.
     """
 
-    name = 'onnxruntime'
-
     def __init__(
-        self, parameters: InferenceParameters, clock: Callable[[], float] = time.perf_counter,
+        self, parameters: InferenceParameters, clock: Callable[[], float] = time.perf_counter, *,
+        name: str = 'onnxruntime',
     ) -> None:
+        self.name = name
         self._parameters = parameters
         self._clock = clock
         self._loaded: _Loaded | None = None

@@ -14,7 +14,13 @@ from xlerobot_asr_opt.errors import ConfigurationError
 if TYPE_CHECKING:
     import argparse
 
+    from xlerobot_asr_opt.records import Degradation
+    from xlerobot_asr_opt.ros.activity import Activity
+
 __all__ = ['add_parser', 'run']
+
+LEVEL_S = 1.5
+"""How long the level is waited for, beside the answer: it is told once a second [s]."""
 
 POLL_S = 0.05
 """Time for which an answer is waited for before it is looked at the clock [s]."""
@@ -24,8 +30,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command's arguments."""
     parser = subparsers.add_parser(
         'status', help='say whether the graph is active',
-        description='Asks the manager of a running graph whether all of its nodes are active. '
-        'Ends with 1 if one is not, or if no manager answers.')
+        description='Asks the manager of a running graph whether all of its nodes are active, and '
+        'hears at which level of degradation it is. Ends with 1 if a node is not active, or if no '
+        'manager answers.')
     parser.add_argument(
         '--namespace', default='asr', help='ROS namespace of the graph (default: asr)')
     parser.add_argument(
@@ -52,15 +59,32 @@ def run(args: argparse.Namespace) -> int:
     until = time.monotonic() + args.timeout
     answer = None
     with Activity(namespace, manager=args.manager) as activity:
+        activity.watch_level()
         while answer is None and time.monotonic() < until:
             answer = activity.poll(POLL_S)
+        level = _level(activity, min(until, time.monotonic() + LEVEL_S)) if answer else None
     active, inactive = answer or (False, (f'{args.manager}: does not answer',))
     if args.json:
         print(json.dumps({
-            'namespace': namespace, 'active': active, 'inactive': inactive}, ensure_ascii=False))
-    elif active:
+            'namespace': namespace, 'active': active, 'inactive': inactive,
+            'level': None if level is None else {
+                'name': level.level.word, 'reason': level.reason, 'forced': level.forced,
+                'best': level.best.word}}, ensure_ascii=False))
+        return 0 if active else 1
+    if active:
         print(f'{namespace} is active')
     else:
         for line in inactive:
             complain(line)
+    if level is not None:
+        print(f'level {level.level.word}: {level.reason}')
     return 0 if active else 1
+
+
+def _level(activity: Activity, until: float) -> Degradation | None:
+    """Wait for the level; None: nobody tells it, as where manager.level_period is 0."""
+    level: Degradation | None = activity.degradation
+    while level is None and time.monotonic() < until:
+        activity.poll(POLL_S)
+        level = activity.degradation
+    return level

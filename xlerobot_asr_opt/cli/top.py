@@ -35,7 +35,7 @@ FIRST_S = 8.0
 rest every second."""
 STREAMS = 20
 """Streams that fit on a screen."""
-NUMBERS = ('requests', 'latency', 'losses', 'backends', 'cache')
+NUMBERS = ('requests', 'latency', 'losses', 'backends', 'cache', 'level')
 """Parts of a frame that are numbers by name."""
 COLOURS = {Level.OK: 'green', Level.WARN: 'yellow', Level.ERROR: 'red', Level.STALE: 'blue'}
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         'top', help='show how a running graph is doing, live',
         description='Shows the nodes of a running graph with their memory, its streams, '
-        'latency, losses, backends and cache, and what its manager thinks of them, once a '
+        'latency, losses, backends, cache and level, and what its manager thinks of them, once a '
         'second, until Ctrl-C.')
     add_namespace(parser)
     add_json(parser)
@@ -117,7 +117,7 @@ def frame(
                 'open', 'waiting', 'workers', 'admitted', 'done', 'rejected', 'expired',
                 'cancelled', 'regranted', 'shared', 'ahead_used')},
         **{name: {key: _number(value) for key, value in sides[name].values.items()}
-           for name in ('latency', 'losses', 'backends', 'cache')},
+           for name in ('latency', 'losses', 'backends', 'cache', 'level')},
         'streams': [
             {'stream': status.stream, 'state': status.state.name.lower(),
              'level_dbfs': _number(status.level_dbfs), 'rate': _number(rate),

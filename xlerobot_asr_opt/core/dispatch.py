@@ -23,6 +23,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.cache_values import cache_key, from_json, to_json
+from xlerobot_asr_opt.core.degradation_effects import is_finals_only, refusal
 from xlerobot_asr_opt.core.dispatch_records import (
     Action,
     Answer,
@@ -54,6 +55,7 @@ from xlerobot_asr_opt.errors import StoreError
 from xlerobot_asr_opt.records import (
     SAMPLE_RATE,
     Acknowledgement,
+    Degradation,
     Grant,
     Latency,
     RecognitionStatus,
@@ -120,6 +122,7 @@ class Dispatcher:
         self._admitted = self._granted = self._regranted = self._cache_hits = self._shared = 0
         self._ahead = self._ahead_used = self._foretold = self._stolen = self._partials = 0
         self._jobs_made = 0
+        self._degradation = Degradation()
         self._forget()
 
     def _forget(self) -> None:
@@ -231,6 +234,10 @@ class Dispatcher:
         self._time_out_streams(now)
         return self._end(now)
 
+    def heed(self, degradation: Degradation) -> None:
+        """Take no more than this level allows; what was admitted before goes on."""
+        self._degradation = degradation
+
     def cancel(self, segment: int) -> list[Action]:
         """Withdraw a segment; nothing happens if it is not open or its outcome is known."""
         now = self._begin()
@@ -302,6 +309,10 @@ class Dispatcher:
         if deadline < now:
             self._decide(segment, expired(ticket), now)
             return
+        why = refusal(self._degradation, ticket.length, self._parameters.longest_command)
+        if why:
+            self._decide(segment, refused(why), now)
+            return
         if deadline < math.inf:
             heapq.heappush(self._deadlines, (deadline, ticket.segment))
         job = self._jobs.get((ticket.digest, ticket.language))
@@ -334,6 +345,8 @@ class Dispatcher:
 
     def _foresee(self, ticket: Ticket, now: float) -> None:
         """Take note of a pause; show a partial text, if that keeps nobody waiting."""
+        if is_finals_only(self._degradation):
+            return
         if not ticket.partial:
             if self._parameters.look_ahead:
                 self._pauses.put(ticket, now)

@@ -77,7 +77,6 @@ class Ingest:
             longest=round(parameters.longest * SAMPLE_RATE))
         self._arrays = StreamArrays(
             parameters.streams, cutting, detector, parameters.silence_warning, parameters.gate)
-        self._partials = round(parameters.partials * SAMPLE_RATE)
         self._free = list(range(parameters.streams))
         self._streams: dict[str, Stream] = {}
         self._listening: dict[bytes, Stream] = {}
@@ -87,6 +86,7 @@ class Ingest:
         self._complaints = Complaints(clock)
         self._looked_at = clock()
         self.refusing = ''
+        self.show_partials(wanted=True)
 
     def open(self, stream: str, *, duration_s: float = 0.0, language: str = '') -> str:
         """Begin a stream that its caller will finish.
@@ -189,6 +189,12 @@ class Ingest:
         pausing, self._pausing = self._pausing, set()
         streams = [self._streams[name] for name in sorted(pausing) if name in self._streams]
         return [stream.preview for stream in streams if stream.preview is not None]
+
+    def show_partials(self, *, wanted: bool) -> None:
+        """Have no text wanted before its speech has ended, or have it wanted as configured."""
+        self._partials = round(self._parameters.partials * SAMPLE_RATE) if wanted else 0
+        for stream in self._streams.values():
+            stream.show_every(self._partials)
 
     def finish(self, stream: str) -> list[Ticket]:
         """End a stream whose source has come to its end."""

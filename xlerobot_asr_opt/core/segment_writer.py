@@ -36,6 +36,7 @@ class SegmentWriter:
         dropped: how many were lost, in whole or in part, because the store was full.
         preview: the newest provisional ticket of the segment that is written: as it is if the
             newest pause is its end, or as it is so far, for a partial text; None: there is none.
+        partials: samples after which what is written is shown, again and again; 0: never.
         remarks: what should be told to a person, in words; the reader empties it.
     """
 
@@ -62,7 +63,7 @@ class SegmentWriter:
         self._store = store
         self._request = request
         self._latency_ms = latency_ms
-        self._partials = partials
+        self.partials = partials
         self._shown = 0
         self._segment: OpenSegment | None = None
         self._begin = 0
@@ -124,7 +125,7 @@ class SegmentWriter:
 
     def _show(self, segment: OpenSegment) -> None:
         """Foretell what was said so far, if enough has been said since that was done last."""
-        if self._partials and segment.length - self._shown >= self._partials:
+        if self.partials and segment.length - self._shown >= self.partials:
             self._shown = segment.length
             self.preview = self._store.preview(
                 segment, segment.length, Flag.PROVISIONAL | Flag.PARTIAL)

@@ -110,6 +110,10 @@ class Stream:
         """
         return self._writer.preview
 
+    def show_every(self, partials: int) -> None:
+        """Change after how many samples of speech its text so far is wanted; 0: never."""
+        self._writer.partials = partials
+
     @property
     def dropped(self) -> int:
         """How many of its utterances were lost, in whole or in part, as the store had no room."""

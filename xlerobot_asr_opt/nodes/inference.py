@@ -5,6 +5,7 @@ Several of them may run, under different names; each has a segments topic of its
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 
@@ -12,12 +13,19 @@ import numpy as np
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.breaker import State
+from xlerobot_asr_opt.core.degradation_effects import backend_rank
 from xlerobot_asr_opt.engine import OptimizedBPUInferenceEngine
 from xlerobot_asr_opt.errors import AsrError, BackendError
 from xlerobot_asr_opt.parameters import InferenceParameters
-from xlerobot_asr_opt.records import Recognition, RecognitionStatus, WorkerStatus
+from xlerobot_asr_opt.records import (
+    Degradation,
+    Recognition,
+    RecognitionStatus,
+    WorkerStatus,
+)
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.guards import segment_is_whole
+from xlerobot_asr_opt.ros.level_watch import LevelWatch
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
 from xlerobot_asr_opt.ros.run import run
@@ -33,7 +41,7 @@ FORCED = {
 class InferenceNode(ManagedNode):
     """Takes segments/, answers on speech/recognitions, tells on workers what it can take.
 
-    Tells on backends what makes the texts; serves force_backend. Heeds memory.
+    Tells on backends what makes the texts; serves force_backend. Heeds memory and level.
     """
 
     def __init__(self) -> None:
@@ -51,6 +59,7 @@ class InferenceNode(ManagedNode):
         self._capacity = self.parameters.capacity
         self.create_subscription(
             msg.MemoryReport, names.MEMORY, self._on_memory, names.LATCHED_QOS)
+        self._level = LevelWatch(self, self._heed)
         self.create_service(srv.ForceBackend, names.FORCE_BACKEND, self._force_backend)
         steady_timer(self, STATUS_PERIOD_S, self._publish_status)
 
@@ -58,6 +67,7 @@ class InferenceNode(ManagedNode):
         """Load the models, and run each once so that no segment pays for that."""
         begin = time.monotonic()
         self._engine.open()
+        self._arrange(self._level.degradation)
         self.get_logger().info(
             f'{self.parameters.model} on {self._engine.backend.name}, '
             f'loaded in {time.monotonic() - begin:.1f} s')
@@ -94,6 +104,18 @@ class InferenceNode(ManagedNode):
         if capacity != self._capacity:
             self._capacity = capacity
             self._publish_status()
+
+    def _heed(self, degradation: Degradation) -> None:
+        """Ask the backends in the order of the level, and announce whose texts come now."""
+        if self._engine.is_open:
+            self._arrange(degradation)
+            self._publish_status()
+
+    def _arrange(self, degradation: Degradation) -> None:
+        rank = functools.partial(
+            backend_rank, degradation=degradation, small=bool(self.parameters.small_model))
+        self._engine.backend.arrange(
+            rank, f'level {degradation.level.word}, {degradation.reason}')
 
     def _on_segment(self, view: np.ndarray) -> None:
         """Make features of the samples; the loan goes back when this returns."""

@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from xlerobot_asr_interfaces import msg
+from xlerobot_asr_opt.core.degradation_effects import is_finals_only
 from xlerobot_asr_opt.core.ingest import Ingest
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.vad import SileroDetector
 from xlerobot_asr_opt.models.layout import asset_path
 from xlerobot_asr_opt.models.paths import private_directory, state_root
 from xlerobot_asr_opt.parameters import IngestParameters
-from xlerobot_asr_opt.records import Chunk, Ticket
+from xlerobot_asr_opt.records import Chunk, Degradation, Ticket
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.chunk_subscription import ChunkSubscription
+from xlerobot_asr_opt.ros.level_watch import LevelWatch
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
 from xlerobot_asr_opt.ros.one_shot import OneShot
@@ -38,7 +40,7 @@ class IngestNode(ManagedNode):
     """Carries audio into core/ingest, and what that announces out.
 
     in:     audio topics, files, the microphone; speech/grants, speech/acknowledgements, workers,
-            scheduler/status, memory
+            scheduler/status, memory, level
     out:    speech/tickets, WORKER/segments, streams
     serves: ingest/open_stream, ingest/transcribe
     """
@@ -49,6 +51,7 @@ class IngestNode(ManagedNode):
         self._refusing = ''
         self.create_subscription(
             msg.MemoryReport, names.MEMORY, self._on_memory, names.LATCHED_QOS)
+        self._level = LevelWatch(self, self._heed)
         self._store: SegmentStore | None = None
         self._scheduler = 0
         self._tellings = 0
@@ -71,6 +74,7 @@ class IngestNode(ManagedNode):
         detector = SileroDetector(asset_path('silero-vad'))
         self._ingest = Ingest(self.parameters, self._store, detector, clock=time.monotonic)
         self._ingest.refusing = self._refusing
+        self._heed(self._level.degradation)
 
     def activate(self) -> None:
         """Listen, and announce what an earlier life has left in the store."""
@@ -128,6 +132,11 @@ class IngestNode(ManagedNode):
                 f'{report.ceiling} are used')
         if self._ingest is not None:
             self._ingest.refusing = self._refusing
+
+    def _heed(self, degradation: Degradation) -> None:
+        """Ask for no text before its speech has ended, where the graph is to do less."""
+        if self._ingest is not None:
+            self._ingest.show_partials(wanted=not is_finals_only(degradation))
 
     def _on_chunks(self, chunks: np.ndarray) -> None:
         self._announce(self._ingest.accept_all(chunks))

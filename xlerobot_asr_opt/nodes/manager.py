@@ -12,6 +12,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from xlerobot_asr_interfaces import msg, srv
+from xlerobot_asr_opt.backends.board_health import Board
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Heartbeat, Kill, Report
 from xlerobot_asr_opt.core.supervision import Outcome, Supervisor
@@ -20,6 +21,7 @@ from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_text
+from xlerobot_asr_opt.ros.level_keeper import LevelKeeper
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
 from xlerobot_asr_opt.ros.memory_watch import MemoryWatch
 from xlerobot_asr_opt.ros.monitor import GraphMonitor
@@ -49,7 +51,8 @@ logger = logging.getLogger(__name__)
 class Manager(Node):
     """Hears heartbeats, serves manage_nodes and is_active, calls the nodes' lifecycle services.
 
-    Watches the nodes' memory, and tells of it on memory; tells an operator on /diagnostics.
+    Watches the nodes' memory, and tells of it on memory. Decides the level of degradation, tells
+    of it on level, serves force_level. Tells an operator on /diagnostics.
     """
 
     def __init__(self) -> None:
@@ -69,6 +72,9 @@ class Manager(Node):
             self._memory = MemoryWatch(
                 self, parameters, processes=self._processes, restart=self._supervisor.restart,
                 is_active=self._supervisor.is_active)
+        # A machine that lends has no scheduler: the level is that of the graph it lends to.
+        if parameters.level_period and 'scheduler' in parameters.nodes:
+            self._level = LevelKeeper(self, parameters, Board().hottest)
         if parameters.monitor_period:
             self._monitor = GraphMonitor(self, parameters)
         if parameters.autostart:

@@ -16,6 +16,7 @@ from xlerobot_asr_opt.parameters import SchedulerParameters
 from xlerobot_asr_opt.records import TranscriptStatus
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.cache_client import CacheClient
+from xlerobot_asr_opt.ros.level_watch import LevelWatch
 from xlerobot_asr_opt.ros.live_speech import LiveSpeechPublisher
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
@@ -29,7 +30,7 @@ STATUS_PERIOD_S = 1.0
 class SchedulerNode(ManagedNode):
     """Carries out what core/dispatch decides.
 
-    in:   speech/tickets, workers, speech/recognitions
+    in:   speech/tickets, workers, speech/recognitions, level
     out:  speech/grants, speech/acknowledgements, transcript, partial, text, scheduler/status,
           LiveSpeech
     asks: cache/lookup, cache/store
@@ -59,6 +60,7 @@ class SchedulerNode(ManagedNode):
             dispatch.Show: self._show,
             dispatch.Settle: self._settle,
         }
+        self._level = LevelWatch(self, self._dispatcher.heed)
         self._activation = 0
         self._inputs: list[LoanedSubscription] = []
         self._recognitions = None

@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from xlerobot_asr_interfaces.msg import DegradationLevel
 from xlerobot_asr_interfaces.srv import IsActive
+from xlerobot_asr_opt.ros import names
+from xlerobot_asr_opt.ros.conversions import read_level
 from xlerobot_asr_opt.ros.guest import Guest
 
 if TYPE_CHECKING:
     from rclpy.task import Future
+
+    from xlerobot_asr_opt.records import Degradation
 
 __all__ = ['Activity']
 
@@ -25,6 +30,9 @@ class Activity(Guest):
         namespace: of the graph, with its leading slash.
         manager: name of the manager's node.
         domain: ROS_DOMAIN_ID; None: the environment's.
+
+    Attributes:
+        degradation: the newest level that was told of since watch_level(); None: none was.
     """
 
     def __init__(
@@ -34,6 +42,12 @@ class Activity(Guest):
         self._client = self._node.create_client(IsActive, f'{manager}/is_active')
         self._request: Future | None = None
         self._sent = 0.0
+        self.degradation: Degradation | None = None
+
+    def watch_level(self) -> None:
+        """Hear the level of degradation, too."""
+        self._node.create_subscription(
+            DegradationLevel, names.LEVEL, self._on_level, names.LATCHED_QOS)
 
     def poll(self, seconds: float) -> tuple[bool, tuple[str, ...]] | None:
         """Work for at most that long.
@@ -55,3 +69,6 @@ class Activity(Guest):
             return None
         answer, self._request = self._request.result(), None
         return answer.active, tuple(answer.inactive)
+
+    def _on_level(self, message: DegradationLevel) -> None:
+        self.degradation = read_level(message)

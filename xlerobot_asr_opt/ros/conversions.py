@@ -18,6 +18,8 @@ from xlerobot_asr_opt.core.breaker import State
 from xlerobot_asr_opt.records import (
     Acknowledgement,
     Chunk,
+    Degradation,
+    DegradationLevel,
     Flag,
     Grant,
     Recognition,
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 
 __all__ = [
-    'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_recognition',
-    'read_status', 'read_text', 'read_ticket', 'read_transcript', 'read_worker',
+    'level_message', 'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_level',
+    'read_recognition', 'read_status', 'read_text', 'read_ticket', 'read_transcript',
+    'read_worker',
     'recognition_message', 'states_message', 'time_message', 'transcript_message',
     'write_acknowledgement', 'write_chunk', 'write_grant', 'write_scheduler', 'write_status',
     'write_text', 'write_ticket', 'write_time', 'write_worker',
@@ -269,3 +272,19 @@ def read_status(message: msg.StreamStatus) -> StreamStatus:
         stamp_ns=nanoseconds(message.stamp), level_dbfs=message.level,
         position_s=message.position, duration_s=message.duration, speaking_s=message.speaking,
         **{counter: getattr(message, counter) for counter in COUNTERS})
+
+
+def level_message(degradation: Degradation, stamp: Time) -> msg.DegradationLevel:
+    """Return a level of degradation as a message."""
+    return msg.DegradationLevel(
+        stamp=stamp, level=int(degradation.level), name=degradation.level.word,
+        reason=degradation.reason, since=time_message(degradation.since_ns),
+        forced=degradation.forced, best=int(degradation.best), pressure=degradation.pressure)
+
+
+def read_level(message: msg.DegradationLevel) -> Degradation:
+    """Return the record of a DegradationLevel message."""
+    return Degradation(
+        level=DegradationLevel(message.level), reason=message.reason, forced=message.forced,
+        best=DegradationLevel(message.best), pressure=message.pressure,
+        since_ns=nanoseconds(message.since))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_interfaces import msg, srv
@@ -23,6 +23,7 @@ from xlerobot_asr_opt.records import WorkerStatus
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import (
     BREAKER_STATES,
+    read_level,
     read_status,
     read_text,
     read_transcript,
@@ -31,11 +32,13 @@ from xlerobot_asr_opt.ros.timers import steady_timer
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
+    from rclpy.subscription import Subscription
     from rclpy.task import Future
 
     from xlerobot_asr_opt.core.monitor.monitor import Monitor
 
-__all__ = ['MonitorFeed']
+__all__ = ['MonitorFeed', 'subscribe']
 
 CACHE_PERIOD_S = 5.0
 """Between two questions to the cache."""
@@ -59,16 +62,7 @@ class MonitorFeed:
         self._node = node
         self._monitor = monitor
         self._guard = guard
-        self._subscriptions = [
-            node.create_subscription(kind, topic, guard(functools.partial(take, monitor)), qos)
-            for kind, topic, take, qos in (
-                (msg.SchedulerStatus, names.SCHEDULER, _scheduler, names.LATCHED_QOS),
-                (msg.Transcript, names.TRANSCRIPT, _transcript, names.TRANSCRIPT_QOS),
-                (msg.StreamStatus, names.STREAMS, _stream, names.STREAMS_QOS),
-                (msg.Heartbeat, names.HEARTBEATS, _heartbeat, names.CONTROL_QOS),
-                (msg.WorkerStatus, names.WORKERS, _worker, names.LATCHED_QOS),
-                (msg.BackendStates, names.BACKENDS, _backends, names.LATCHED_QOS),
-                (msg.MemoryReport, names.MEMORY, _memory, names.LATCHED_QOS))]
+        self._subscriptions = subscribe(node, monitor, FEEDS, guard)
         self._cache = node.create_client(srv.CacheStatistics, names.CACHE_STATISTICS)
         self._question: Future | None = None
         self._timer = steady_timer(node, CACHE_PERIOD_S, guard(self._ask))
@@ -149,3 +143,37 @@ def _memory(monitor: Monitor, message: msg.MemoryReport) -> None:
                 node=told.node, uss=told.uss, pss=told.pss, slope=told.slope,
                 growing=told.verdict == msg.ProcessMemory.VERDICT_GROWING)
             for told in message.processes)))
+
+
+def _level(monitor: Monitor, message: msg.DegradationLevel) -> None:
+    monitor.on_level(read_level(message))
+
+
+FEEDS: dict[str, tuple[type, Callable[[Any, Any], None], QoSProfile]] = {
+    names.SCHEDULER: (msg.SchedulerStatus, _scheduler, names.LATCHED_QOS),
+    names.TRANSCRIPT: (msg.Transcript, _transcript, names.TRANSCRIPT_QOS),
+    names.STREAMS: (msg.StreamStatus, _stream, names.STREAMS_QOS),
+    names.HEARTBEATS: (msg.Heartbeat, _heartbeat, names.CONTROL_QOS),
+    names.WORKERS: (msg.WorkerStatus, _worker, names.LATCHED_QOS),
+    names.BACKENDS: (msg.BackendStates, _backends, names.LATCHED_QOS),
+    names.MEMORY: (msg.MemoryReport, _memory, names.LATCHED_QOS),
+    names.LEVEL: (msg.DegradationLevel, _level, names.LATCHED_QOS),
+}
+"""What a graph tells of itself, by topic: its type, and what hands it to a listener."""
+
+
+def subscribe(
+    node: Node, listener: object, topics: Collection[str],
+    guard: Callable[[Callable[..., None]], Callable[..., None]] = lambda callback: callback,
+) -> list[Subscription]:
+    """Hand the records of some topics of FEEDS to a listener.
+
+    Args:
+        node: who subscribes.
+        listener: has the methods on_... of Monitor that belong to the topics.
+        topics: keys of FEEDS.
+        guard: wraps every callback.
+    """
+    return [
+        node.create_subscription(kind, topic, guard(functools.partial(take, listener)), qos)
+        for topic, (kind, take, qos) in FEEDS.items() if topic in topics]

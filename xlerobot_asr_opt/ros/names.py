@@ -14,10 +14,10 @@ from rclpy.qos import (
 __all__ = [
     'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_PATTERNS',
     'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'DIAGNOSTICS',
-    'DIAGNOSTICS_QOS', 'FORCE_BACKEND', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE', 'LATCHED_QOS',
-    'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY', 'OPEN_STREAM', 'PARTIAL', 'RECOGNITIONS',
-    'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS',
-    'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
+    'DIAGNOSTICS_QOS', 'FORCE_BACKEND', 'FORCE_LEVEL', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE',
+    'LATCHED_QOS', 'LEVEL', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY', 'OPEN_STREAM', 'PARTIAL',
+    'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
+    'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
 
 AUDIO = 'audio'
@@ -42,6 +42,8 @@ HEARTBEATS = 'heartbeats'
 """Heartbeat, every managed node to the manager."""
 MEMORY = 'memory'
 """MemoryReport, manager to workers, ingest and people."""
+LEVEL = 'level'
+"""DegradationLevel, manager to scheduler, ingest, workers and people."""
 DIAGNOSTICS = '/diagnostics'
 """diagnostic_msgs/DiagnosticArray, manager to people; absolute, as every robot has it."""
 TRANSCRIPT = 'transcript'
@@ -62,6 +64,7 @@ CACHE_TRIM = 'cache/trim'
 CACHE_PATTERNS = 'cache/patterns'
 MANAGE_NODES = 'manager/manage_nodes'
 IS_ACTIVE = 'manager/is_active'
+FORCE_LEVEL = 'manager/force_level'
 FORCE_BACKEND = '~/force_backend'
 RELEASE_MEMORY = '~/release_memory'
 

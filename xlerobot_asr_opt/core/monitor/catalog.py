@@ -108,6 +108,10 @@ METRICS = (
     _counter('asr_cache_write_failures_total', 'Values that could not be written to disk.'),
     _gauge('asr_cache_entries', 'Values held, by level.', ('level',)),
     _gauge('asr_cache_disk_bytes', 'Size of the level on disk.'),
+    _gauge('asr_degradation_level', 'Level of degradation: 0 bpu, 1 cpu, 2 cpu_small, 3 finals, '
+           '4 commands, 5 refuse.'),
+    _gauge('asr_degradation_pressure', 'What load, heat, memory and missing workers call for: 1 '
+           'for cpu_small, 4 for refuse.'),
     _gauge('asr_diagnostic_level', 'Judgement of /diagnostics: 0 OK, 1 WARN, 2 ERROR, 3 STALE.',
            ('name',)),
     _gauge('asr_monitor_values_refused', 'Values not taken, since a metric had its most series.'),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.monitor.catalog import METRICS
+from xlerobot_asr_opt.core.monitor.levels import LevelWatch
 from xlerobot_asr_opt.core.monitor.metrics import Family, Metrics
 from xlerobot_asr_opt.core.monitor.nodes import NodeWatch
 from xlerobot_asr_opt.core.monitor.requests import RequestWatch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         SchedulerReport,
     )
     from xlerobot_asr_opt.parameters import ManagerParameters
-    from xlerobot_asr_opt.records import StreamStatus, Transcript, WorkerStatus
+    from xlerobot_asr_opt.records import Degradation, StreamStatus, Transcript, WorkerStatus
 
 __all__ = ['Monitor']
 
@@ -40,6 +41,7 @@ class Monitor:
         nodes: over nodes, workers and backends.
         memory: over memory.
         cache: over the cache.
+        level: over the level of degradation.
     """
 
     def __init__(self, parameters: ManagerParameters, clock: Callable[[], float]) -> None:
@@ -50,6 +52,7 @@ class Monitor:
         self.nodes = NodeWatch(parameters, self._metrics)
         self.memory = MemoryWatch(parameters, self._metrics)
         self.cache = CacheWatch(parameters, self._metrics)
+        self.level = LevelWatch(parameters, self._metrics)
 
     def on_scheduler(self, report: SchedulerReport) -> None:
         """Take a SchedulerStatus."""
@@ -83,6 +86,10 @@ class Monitor:
         """Take an answer of cache/statistics."""
         self.cache.heard(statistics, self._clock())
 
+    def on_level(self, degradation: Degradation) -> None:
+        """Take a DegradationLevel."""
+        self.level.heard(degradation, self._clock())
+
     def judge(self) -> list[Judgement]:
         """Judge every side of the graph; call it at a steady pace, once a second."""
         now = self._clock()
@@ -94,6 +101,7 @@ class Monitor:
             self.nodes.judge_backends(now),
             self.memory.judge(now),
             self.cache.judge(now),
+            self.level.judge(now),
         ]
 
     def families(self, judgements: Sequence[Judgement]) -> list[Family]:
@@ -104,7 +112,7 @@ class Monitor:
         """
         now = self._clock()
         self.memory.measure()
-        for watch in (self.streams, self.requests, self.nodes, self.cache):
+        for watch in (self.streams, self.requests, self.nodes, self.cache, self.level):
             watch.measure(now)
         self._metrics.replace('asr_diagnostic_level', {
             (judgement.name,): int(judgement.level) for judgement in judgements})
