@@ -19,7 +19,7 @@ from xlerobot_asr_opt.core.memory_budget import (
 from xlerobot_asr_opt.core.memory_ladder import Ladder, Pressure, Rung, Step
 from xlerobot_asr_opt.core.memory_trend import Forecast, MemoryTrend, Trend, Verdict
 from xlerobot_asr_opt.parameters import ManagerParameters
-from xlerobot_asr_opt.process_memory import MemoryReader, own_uss, trim_heap
+from xlerobot_asr_opt.process_memory import MemoryGauge, MemoryReader, own_uss, trim_heap
 
 __all__ = ['PredictiveMemoryManager']
 
@@ -54,6 +54,7 @@ class PredictiveMemoryManager:
         self._parameters = parameters or ManagerParameters()
         self._processes = processes
         self._reader = reader or MemoryReader()
+        self._gauge = MemoryGauge(self._reader, clock)
         self._clock = clock
         self._ladder = Ladder(self._parameters, clock)
         self._pids: dict[str, int] = {}
@@ -67,16 +68,13 @@ class PredictiveMemoryManager:
         now = self._clock()
         self._system = self._reader.system()
         pids = self._processes()
-        self._memory, self._trends = {}, None
-        for name, pid in pids.items():
-            memory = self._reader.process(pid)
-            if memory is None:
-                continue
-            if self._pids.get(name) != pid or name not in self._windows:
+        self._memory, self._trends = self._gauge.read(pids), None
+        for name, memory in self._memory.items():
+            if self._pids.get(name) != pids[name] or name not in self._windows:
                 self._windows[name] = MemoryTrend(self._parameters.memory_window)
             self._windows[name].add(now, memory.uss)
-            self._memory[name] = memory
         self._pids = dict(pids)
+        self._windows = {name: self._windows[name] for name in pids if name in self._windows}
         return self._memory
 
     def get_memory_stats(self) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from xlerobot_asr_opt.core.memory_budget import ProcessMemory, SystemMemory
 from xlerobot_asr_opt.core.memory_ladder import Rung
 from xlerobot_asr_opt.errors import MemoryBudgetError
 from xlerobot_asr_opt.parameters import ManagerParameters
-from xlerobot_asr_opt.process_memory import MemoryReader, own_uss, trim_heap
+from xlerobot_asr_opt.process_memory import MemoryGauge, MemoryReader, own_uss, trim_heap
 
 MB = 10**6
 GIB = 2**30
+SHARED_KIB = 100_000
 
 
 class Machine:
@@ -43,8 +44,13 @@ class Machine:
     def process(self, pid, kib):
         self.write(f'proc/{pid}/smaps_rollup', (
             '55a0-7ffc ---p 00000000 00:00 0                          [rollup]\n'
-            f'Rss:     {2 * kib} kB\nPss:     {kib + 10} kB\nShared_Clean: 7 kB\n'
+            f'Rss:     {kib + SHARED_KIB} kB\nPss:     {kib + 10} kB\nShared_Clean: 7 kB\n'
             f'Private_Clean:  24 kB\nPrivate_Dirty: {kib - 24} kB\n'))
+        self.counter(pid, kib + SHARED_KIB)
+
+    def counter(self, pid, kib):
+        pages = kib * 1024 // os.sysconf('SC_PAGE_SIZE')
+        self.write(f'proc/{pid}/statm', f'{2 * pages} {pages} 100 1 0 {pages} 0\n')
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ def test_what_was_given_back_is_not_counted():
 
 def test_a_process_of_files(machine):
     machine.process(7, 1000)
-    assert machine.reader.process(7) == ProcessMemory(1_024_000, 1_034_240, 2_048_000)
+    assert machine.reader.process(7) == ProcessMemory(1_024_000, 1_034_240, 103_424_000)
     assert machine.reader.process(8) is None
 
 
@@ -116,6 +122,73 @@ def test_a_container_does_not_see_the_path_of_the_host(machine):
     machine.write('proc/self/cgroup', '4:memory:/docker/0123\n')
     machine.group(1, '', GIB, 100 * MB)
     assert machine.reader.system().group_limit == GIB
+
+
+# The gauge over that machine
+
+class Gauged:
+    """A gauge of one process of 120 MB, of which 20 are its own."""
+
+    def __init__(self, machine):
+        self.machine, self.now = machine, 0.0
+        self.gauge = MemoryGauge(machine.reader, lambda: self.now)
+        machine.process(7, 20_000)
+
+    def read(self):
+        return self.gauge.read({'ingest': 7}).get('ingest')
+
+
+@pytest.fixture
+def gauged(machine):
+    return Gauged(machine)
+
+
+def test_between_full_readings_the_counter_is_followed(gauged, machine):
+    first = gauged.read()
+    assert first == machine.reader.process(7)
+    machine.counter(7, 120_200)
+    second = gauged.read()
+    moved = 200 * 1024
+    assert second == ProcessMemory(first.uss + moved, first.pss + moved, first.rss + moved)
+
+
+def test_what_moves_further_is_read_in_full(gauged, machine):
+    gauged.read()
+    machine.process(7, 21_000)
+    machine.counter(7, 121_400)
+    assert gauged.read() == machine.reader.process(7)
+    # From there it goes on.
+    machine.process(7, 22_000)
+    machine.counter(7, 121_400)
+    assert gauged.read().uss == 21_000 * 1024
+
+
+def test_now_and_then_everything_is_read_in_full(gauged, machine):
+    gauged.read()
+    machine.process(7, 19_000)
+    machine.counter(7, 120_000)
+    gauged.now = 29.0
+    assert gauged.read().uss == 20_000 * 1024
+    gauged.now = 30.0
+    assert gauged.read().uss == 19_000 * 1024
+
+
+def test_a_gauge_forgets_what_has_gone(gauged, machine):
+    gauged.read()
+    machine.write('proc/7/smaps_rollup', '')
+    machine.counter(7, 0)
+    assert gauged.read() is None
+    gauged.gauge.read({})
+    machine.process(7, 5_000)
+    machine.counter(7, 120_000)
+    assert gauged.read().uss == 5_000 * 1024
+
+
+def test_the_counter_of_this_process_is_what_its_page_tables_say():
+    reader = MemoryReader()
+    assert reader.resident(os.getpid()) == pytest.approx(
+        reader.process(os.getpid()).rss, rel=0.05)
+    assert reader.resident(2**22 + 1) is None
 
 
 # The manager over that machine

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.cache_records import CacheStatistics
 from xlerobot_asr_opt.core.dispatch_records import DispatchStatistics
-from xlerobot_asr_opt.core.lifecycle import State
-from xlerobot_asr_opt.core.managed_node import Heartbeat
 from xlerobot_asr_opt.core.memory_ladder import Rung
 from xlerobot_asr_opt.core.monitor.judgement import (
     BackendReport,
@@ -23,10 +21,12 @@ from xlerobot_asr_opt.records import WorkerStatus
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import (
     BREAKER_STATES,
+    read_heartbeat,
     read_status,
     read_text,
     read_transcript,
 )
+from xlerobot_asr_opt.ros.polled import PolledSubscription
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 if TYPE_CHECKING:
@@ -50,28 +50,34 @@ class MonitorFeed:
         node: any node in the namespace of the graph.
         monitor: what is fed.
         guard: wraps every callback, for what is to become of its exceptions.
+        hosted: the node is the manager's, which hands the monitor the heartbeats that it hears
+            anyway, and calls poll() before each judgement: most of what comes waits for that.
     """
 
     def __init__(
         self, node: Node, monitor: Monitor,
         guard: Callable[[Callable[..., None]], Callable[..., None]] = lambda callback: callback,
+        *, hosted: bool = False,
     ) -> None:
         self._node = node
         self._monitor = monitor
         self._guard = guard
-        self._subscriptions = [
-            node.create_subscription(kind, topic, guard(functools.partial(take, monitor)), qos)
-            for kind, topic, take, qos in (
-                (msg.SchedulerStatus, names.SCHEDULER, _scheduler, names.LATCHED_QOS),
-                (msg.Transcript, names.TRANSCRIPT, _transcript, names.TRANSCRIPT_QOS),
-                (msg.StreamStatus, names.STREAMS, _stream, names.STREAMS_QOS),
-                (msg.Heartbeat, names.HEARTBEATS, _heartbeat, names.CONTROL_QOS),
-                (msg.WorkerStatus, names.WORKERS, _worker, names.LATCHED_QOS),
-                (msg.BackendStates, names.BACKENDS, _backends, names.LATCHED_QOS),
-                (msg.MemoryReport, names.MEMORY, _memory, names.LATCHED_QOS))]
+        self._subscriptions, self._polled = [], []
+        for kind, topic, take, qos in TOPICS:
+            accept = functools.partial(take, monitor)
+            if hosted and kind in PATIENT:
+                self._polled.append(PolledSubscription(node, kind, topic, accept, qos))
+            elif not (hosted and kind is msg.Heartbeat):
+                self._subscriptions.append(
+                    node.create_subscription(kind, topic, guard(accept), qos))
         self._cache = node.create_client(srv.CacheStatistics, names.CACHE_STATISTICS)
         self._question: Future | None = None
         self._timer = steady_timer(node, CACHE_PERIOD_S, guard(self._ask))
+
+    def poll(self) -> None:
+        """Hand over what has come since; its exceptions are the caller's."""
+        for subscription in self._polled:
+            subscription.poll()
 
     def close(self) -> None:
         """Hear no more."""
@@ -79,6 +85,8 @@ class MonitorFeed:
         self._node.destroy_client(self._cache)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        for polled in self._polled:
+            polled.destroy()
 
     def _ask(self) -> None:
         """Ask the cache; a question without an answer is given up at the next one."""
@@ -119,9 +127,7 @@ def _stream(monitor: Monitor, message: msg.StreamStatus) -> None:
 
 
 def _heartbeat(monitor: Monitor, message: msg.Heartbeat) -> None:
-    monitor.on_heartbeat(Heartbeat(
-        node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
-        state=State(message.state), progress=message.progress, working=message.working))
+    monitor.on_heartbeat(read_heartbeat(message))
 
 
 def _worker(monitor: Monitor, message: msg.WorkerStatus) -> None:
@@ -149,3 +155,17 @@ def _memory(monitor: Monitor, message: msg.MemoryReport) -> None:
                 node=told.node, uss=told.uss, pss=told.pss, slope=told.slope,
                 growing=told.verdict == msg.ProcessMemory.VERDICT_GROWING)
             for told in message.processes)))
+
+
+TOPICS = (
+    (msg.SchedulerStatus, names.SCHEDULER, _scheduler, names.LATCHED_QOS),
+    (msg.Transcript, names.TRANSCRIPT, _transcript, names.TRANSCRIPT_QOS),
+    (msg.StreamStatus, names.STREAMS, _stream, names.STREAMS_QOS),
+    (msg.Heartbeat, names.HEARTBEATS, _heartbeat, names.CONTROL_QOS),
+    (msg.WorkerStatus, names.WORKERS, _worker, names.LATCHED_QOS),
+    (msg.BackendStates, names.BACKENDS, _backends, names.LATCHED_QOS),
+    (msg.MemoryReport, names.MEMORY, _memory, names.LATCHED_QOS))
+"""What is heard: the type, the topic, what takes it, and how it is carried."""
+PATIENT = (
+    msg.SchedulerStatus, msg.Transcript, msg.WorkerStatus, msg.BackendStates, msg.MemoryReport)
+"""What may wait for a second. The pace of a stream is told by when its states come."""
