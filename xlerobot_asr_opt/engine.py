@@ -133,6 +133,7 @@ class OptimizedBPUInferenceEngine:
 
         Raises:
             ModelError: no backend can be loaded.
+            MemoryBudgetError: the only one's model does not fit into the memory that is left.
             BackendError: what runs the only one is not there.
             ConfigurationError: a setting that a model does not know, or a bad script.
         """

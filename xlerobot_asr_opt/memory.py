@@ -14,6 +14,8 @@ from xlerobot_asr_opt.core.memory_budget import (
     ProcessMemory,
     SystemMemory,
     admit,
+    ceilings,
+    least_headroom,
     tightest_ceiling,
 )
 from xlerobot_asr_opt.core.memory_ladder import Ladder, Pressure, Rung, Step
@@ -25,6 +27,8 @@ __all__ = ['PredictiveMemoryManager']
 
 MB = 1e6
 MINUTE = 60.0
+FRESH_S = 0.5
+"""Time for which a reading of the machine is as good as a new one, for admission [s]."""
 
 
 def _this_process() -> dict[str, int]:
@@ -62,11 +66,12 @@ class PredictiveMemoryManager:
         self._memory: dict[str, ProcessMemory] = {}
         self._trends: dict[str, Trend] | None = None
         self._system: SystemMemory = self._reader.system()
+        self._read_at, self._promised = clock(), 0
 
     def sample(self) -> dict[str, ProcessMemory]:
         """Read every process once; what cannot be read is left out, what is new begins anew."""
         now = self._clock()
-        self._system = self._reader.system()
+        self._read_system(now)
         pids = self._processes()
         self._memory, self._trends = self._gauge.read(pids), None
         for name, memory in self._memory.items():
@@ -110,9 +115,18 @@ class PredictiveMemoryManager:
 
     def ceiling(self) -> Ceiling:
         """Return the ceiling of which the largest share is used."""
-        return tightest_ceiling(
-            self._system, self._memory, self._parameters.memory_limit * MB,
-            self._parameters.memory_share)
+        return tightest_ceiling(self._ceilings())
+
+    def room(self) -> Ceiling:
+        """Return the ceiling that leaves the least, as read now, less what was admitted since.
+
+        A reading counts as new for ``FRESH_S``: many streams that open at once cost one.
+        """
+        now = self._clock()
+        if now - self._read_at > FRESH_S:
+            self._read_system(now)
+        room = least_headroom(self._ceilings())
+        return dataclasses.replace(room, used=room.used + self._promised)
 
     def predict(self, horizon: float | None = None) -> dict[str, Forecast]:
         """Return the USS of each process after so many seconds; of those that can be foretold."""
@@ -141,18 +155,28 @@ class PredictiveMemoryManager:
         """How far things have come."""
         return self._ladder.rung
 
-    def admit(self, what: str, needed: int) -> None:
-        """Let a model or a stream in, if it fits below the ceiling, as read now.
+    def admit(self, what: str, needed: int, cure: str = 'free memory') -> None:
+        """Let a model or a stream in, if it fits below every ceiling.
 
         Args:
             what: names it, for the message.
             needed: what it takes [bytes].
+            cure: what to do where it does not fit, for the message.
 
         Raises:
             MemoryBudgetError: it does not fit; the message has the numbers.
         """
+        admit(what, needed, self.room(), cure)
+        self._promised += needed
+
+    def _read_system(self, now: float) -> None:
         self._system = self._reader.system()
-        admit(what, needed, self.ceiling())
+        self._read_at, self._promised = now, 0
+
+    def _ceilings(self) -> list[Ceiling]:
+        return ceilings(
+            self._system, self._memory, self._parameters.memory_limit * MB,
+            self._parameters.memory_share)
 
     def cleanup(self) -> dict[str, float]:
         """Collect garbage and trim the heap of this process.

@@ -17,7 +17,8 @@ class Polled:
     def __init__(self, world, kind, qos):
         self.world, self.kind, self.qos = world, kind, qos
         self.taken = []
-        self.subscription = PolledSubscription(world.player, kind, 'polled', self.taken.append, qos)
+        self.subscription = PolledSubscription(
+            world.player, kind, 'polled', self.taken.append, qos)
 
     def publisher(self):
         publisher = LoanedPublisher(self.world.player, self.kind, 'polled', self.qos)

@@ -5,6 +5,7 @@ import os
 
 import psutil
 import pytest
+from small_machine import GIB, MB, Machine
 
 from xlerobot_asr_opt import PredictiveMemoryManager
 from xlerobot_asr_opt.core.memory_budget import ProcessMemory, SystemMemory
@@ -12,45 +13,6 @@ from xlerobot_asr_opt.core.memory_ladder import Rung
 from xlerobot_asr_opt.errors import MemoryBudgetError
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.process_memory import MemoryGauge, MemoryReader, own_uss, trim_heap
-
-MB = 10**6
-GIB = 2**30
-SHARED_KIB = 100_000
-
-
-class Machine:
-    """A tree like / that says what a test wants."""
-
-    def __init__(self, root):
-        self.root = root
-        self.reader = MemoryReader(root)
-        self.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemFree: 1 kB\n'
-                                   'MemAvailable: 6291456 kB\nHugePages_Total:       0\n')
-
-    def write(self, path, text):
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def group(self, version, path, limit, used, droppable=0):
-        mount, names = {
-            1: ('memory', ('limit_in_bytes', 'usage_in_bytes', 'total_inactive_file')),
-            2: ('', ('max', 'current', 'inactive_file'))}[version]
-        folder = '/'.join(filter(None, ('sys/fs/cgroup', mount, path)))
-        self.write(f'{folder}/memory.{names[0]}', f'{limit}\n')
-        self.write(f'{folder}/memory.{names[1]}', f'{used}\n')
-        self.write(f'{folder}/memory.stat', f'anon 5\n{names[2]} {droppable}\n')
-
-    def process(self, pid, kib):
-        self.write(f'proc/{pid}/smaps_rollup', (
-            '55a0-7ffc ---p 00000000 00:00 0                          [rollup]\n'
-            f'Rss:     {kib + SHARED_KIB} kB\nPss:     {kib + 10} kB\nShared_Clean: 7 kB\n'
-            f'Private_Clean:  24 kB\nPrivate_Dirty: {kib - 24} kB\n'))
-        self.counter(pid, kib + SHARED_KIB)
-
-    def counter(self, pid, kib):
-        pages = kib * 1024 // os.sysconf('SC_PAGE_SIZE')
-        self.write(f'proc/{pid}/statm', f'{2 * pages} {pages} 100 1 0 {pages} 0\n')
 
 
 @pytest.fixture
@@ -271,9 +233,29 @@ def test_admission_reads_anew(machine):
     watched = Watched(machine)
     watched.read()
     watched.manager.admit('whisper-base', 5 * GIB)
+    watched.now += 1.0
     machine.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemAvailable: 1048576 kB\n')
     with pytest.raises(MemoryBudgetError, match=r'whisper-base needs 536\.9 MB, but 214\.7 MB'):
         watched.manager.admit('whisper-base', GIB // 2)
+
+
+def test_what_was_admitted_counts_until_it_can_be_read(machine):
+    watched = Watched(machine)
+    watched.manager.admit('a stream', 3 * GIB)
+    with pytest.raises(MemoryBudgetError, match=r'another needs 3221\.2 MB, but 2362\.2 MB'):
+        watched.manager.admit('another', 3 * GIB)
+    watched.now += 1.0
+    watched.manager.admit('another', 3 * GIB)
+
+
+def test_a_small_group_that_is_hardly_used_has_less_room_than_a_full_machine(machine):
+    machine.write('proc/self/cgroup', '0::/asr\n')
+    machine.group(2, 'asr', 200 * MB, 10 * MB)
+    machine.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemAvailable: 2097152 kB\n')
+    watched = Watched(machine)
+    assert watched.manager.ceiling().name == 'the machine'
+    with pytest.raises(MemoryBudgetError, match=r'170\.0 MB are left: 10\.0 of 180\.0 MB'):
+        watched.manager.admit('whisper-tiny.en', 171 * MB)
 
 
 def test_by_itself_it_watches_and_cleans_its_own_process():

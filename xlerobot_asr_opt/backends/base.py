@@ -125,6 +125,7 @@ class InferenceBackend(Protocol):
 
         Raises:
             ModelError: it is missing, damaged or of another kind.
+            MemoryBudgetError: it does not fit into the memory that is left.
             ConfigurationError: a setting that this model does not know.
         """
 

@@ -20,6 +20,7 @@ from xlerobot_asr_opt.backends.ctc_search import SEARCHING, Search, read_search
 from xlerobot_asr_opt.backends.ctc_vocabulary import CtcVocabulary
 from xlerobot_asr_opt.backends.kaldi_fbank import KaldiFbank
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
+from xlerobot_asr_opt.model_admission import ModelAdmission
 from xlerobot_asr_opt.models.ctc_files import CtcFiles, Prompt
 from xlerobot_asr_opt.models.layout import open_model
 from xlerobot_asr_opt.records import NOT_GIVEN, SAMPLE_RATE, RecognitionStatus
@@ -76,15 +77,18 @@ class CtcBackend:
     Args:
         parameters: of the inference node.
         clock: seconds, monotonic; handed in by tests.
+        admission: lets the model be opened; None: by this machine's memory.
     """
 
     name = 'onnxruntime'
 
     def __init__(
         self, parameters: InferenceParameters, clock: Callable[[], float] = time.perf_counter,
+        *, admission: ModelAdmission | None = None,
     ) -> None:
         self._parameters = parameters
         self._clock = clock
+        self._admission = admission or ModelAdmission(parameters.memory_share)
         self._loaded: _Loaded | None = None
 
     @property
@@ -116,10 +120,12 @@ class CtcBackend:
             ModelError: it is missing, damaged or of another kind.
             ConfigurationError: the model does not know the language, or cannot write a hotword or
                 a sentence of the grammar.
+            MemoryBudgetError: it does not fit into the memory that is left.
         """
         files = open_model(self._parameters.model)
         if not isinstance(files, CtcFiles):
             raise ModelError(f'{files.name} is a {files.family}, expected a CTC model')
+        self._admission.admit(files)
         language = self._parameters.language
         if language and files.languages and language not in files.languages:
             raise ConfigurationError(f'language: {_unknown(language, files)}')

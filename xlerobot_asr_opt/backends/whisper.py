@@ -25,6 +25,7 @@ from xlerobot_asr_opt.backends.onnx_own import OwnGraphs
 from xlerobot_asr_opt.backends.onnx_sessions import Graphs
 from xlerobot_asr_opt.backends.tokens import Vocabulary
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
+from xlerobot_asr_opt.model_admission import ModelAdmission
 from xlerobot_asr_opt.models.files import ModelFiles
 from xlerobot_asr_opt.models.layout import open_model
 from xlerobot_asr_opt.records import RecognitionStatus
@@ -93,6 +94,7 @@ class WhisperBackend:
         name: what runs the graphs, as results say it.
         graphs: opens them.
         curve: of the confidence; None: the one that was measured for the model.
+        admission: lets the model be opened; None: by this machine's memory.
     """
 
     def __init__(
@@ -103,12 +105,14 @@ class WhisperBackend:
         name: str = 'onnxruntime',
         graphs: OpenGraphs = open_graphs,
         curve: Curve | None = None,
+        admission: ModelAdmission | None = None,
     ) -> None:
         self.name = name
         self._parameters = parameters
         self._clock = clock
         self._open_graphs = graphs
         self._curve = curve
+        self._admission = admission or ModelAdmission(parameters.memory_share)
         self._thresholds = Thresholds(
             parameters.no_speech_threshold, parameters.log_probability_threshold,
             parameters.compression_threshold)
@@ -142,11 +146,13 @@ class WhisperBackend:
         Raises:
             ModelError: it is missing, damaged or of another kind.
             ConfigurationError: the model does not know the language.
+            MemoryBudgetError: it does not fit into the memory that is left.
             BackendError: what runs its graphs is not there.
         """
         files = open_model(self._parameters.model)
         if not isinstance(files, ModelFiles):
             raise ModelError(f'{files.name} is a CTC model ({files.family}), expected a Whisper')
+        self._admission.admit(files)
         vocabulary = Vocabulary(files)
         language = self._parameters.language
         if language and language not in vocabulary.languages:
