@@ -42,7 +42,7 @@ def leave(machine, room):
 def backend(models, machine, kind):
     return BACKENDS[kind](
         InferenceParameters(model=str(models[kind])),
-        admission=ModelAdmission(0.9, machine.reader))
+        admit=ModelAdmission(0.9, machine.reader).admit)
 
 
 # How much a model takes

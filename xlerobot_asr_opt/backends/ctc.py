@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
-from xlerobot_asr_opt.backends.base import Prepared, Result, Samples, check_samples
+from xlerobot_asr_opt.backends.base import (
+    Admit,
+    Prepared,
+    Result,
+    Samples,
+    admit_all,
+    check_samples,
+)
 from xlerobot_asr_opt.backends.ctc_graph import CtcGraph
 from xlerobot_asr_opt.backends.ctc_greedy import check_finite
 from xlerobot_asr_opt.backends.ctc_search import SEARCHING, Search, read_search
 from xlerobot_asr_opt.backends.ctc_vocabulary import CtcVocabulary
 from xlerobot_asr_opt.backends.kaldi_fbank import KaldiFbank
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
-from xlerobot_asr_opt.model_admission import ModelAdmission
 from xlerobot_asr_opt.models.ctc_files import CtcFiles, Prompt
 from xlerobot_asr_opt.models.layout import open_model
 from xlerobot_asr_opt.records import NOT_GIVEN, SAMPLE_RATE, RecognitionStatus
@@ -77,18 +83,18 @@ class CtcBackend:
     Args:
         parameters: of the inference node.
         clock: seconds, monotonic; handed in by tests.
-        admission: lets the model be opened; None: by this machine's memory.
+        admit: lets the model be opened; raises MemoryBudgetError where it would not fit.
     """
 
     name = 'onnxruntime'
 
     def __init__(
         self, parameters: InferenceParameters, clock: Callable[[], float] = time.perf_counter,
-        *, admission: ModelAdmission | None = None,
+        *, admit: Admit = admit_all,
     ) -> None:
         self._parameters = parameters
         self._clock = clock
-        self._admission = admission or ModelAdmission(parameters.memory_share)
+        self._admit = admit
         self._loaded: _Loaded | None = None
 
     @property
@@ -125,7 +131,7 @@ class CtcBackend:
         files = open_model(self._parameters.model)
         if not isinstance(files, CtcFiles):
             raise ModelError(f'{files.name} is a {files.family}, expected a CTC model')
-        self._admission.admit(files)
+        self._admit(files)
         language = self._parameters.language
         if language and files.languages and language not in files.languages:
             raise ConfigurationError(f'language: {_unknown(language, files)}')

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
-from xlerobot_asr_opt.backends.base import Prepared, Result, Samples, check_samples
+from xlerobot_asr_opt.backends.base import (
+    Admit,
+    Prepared,
+    Result,
+    Samples,
+    admit_all,
+    check_samples,
+)
 from xlerobot_asr_opt.backends.calibration import CURVES, UNCHANGED
 from xlerobot_asr_opt.backends.decoding import GreedyDecoder
 from xlerobot_asr_opt.backends.guards import Thresholds, doubt, silence
@@ -25,7 +32,6 @@ from xlerobot_asr_opt.backends.onnx_own import OwnGraphs
 from xlerobot_asr_opt.backends.onnx_sessions import Graphs
 from xlerobot_asr_opt.backends.tokens import Vocabulary
 from xlerobot_asr_opt.errors import BackendError, ConfigurationError, ModelError
-from xlerobot_asr_opt.model_admission import ModelAdmission
 from xlerobot_asr_opt.models.files import ModelFiles
 from xlerobot_asr_opt.models.layout import open_model
 from xlerobot_asr_opt.records import RecognitionStatus
@@ -94,7 +100,7 @@ class WhisperBackend:
         name: what runs the graphs, as results say it.
         graphs: opens them.
         curve: of the confidence; None: the one that was measured for the model.
-        admission: lets the model be opened; None: by this machine's memory.
+        admit: lets the model be opened; raises MemoryBudgetError where it would not fit.
     """
 
     def __init__(
@@ -105,14 +111,14 @@ class WhisperBackend:
         name: str = 'onnxruntime',
         graphs: OpenGraphs = open_graphs,
         curve: Curve | None = None,
-        admission: ModelAdmission | None = None,
+        admit: Admit = admit_all,
     ) -> None:
         self.name = name
         self._parameters = parameters
         self._clock = clock
         self._open_graphs = graphs
         self._curve = curve
-        self._admission = admission or ModelAdmission(parameters.memory_share)
+        self._admit = admit
         self._thresholds = Thresholds(
             parameters.no_speech_threshold, parameters.log_probability_threshold,
             parameters.compression_threshold)
@@ -152,7 +158,7 @@ class WhisperBackend:
         files = open_model(self._parameters.model)
         if not isinstance(files, ModelFiles):
             raise ModelError(f'{files.name} is a CTC model ({files.family}), expected a Whisper')
-        self._admission.admit(files)
+        self._admit(files)
         vocabulary = Vocabulary(files)
         language = self._parameters.language
         if language and language not in vocabulary.languages:
