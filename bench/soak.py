@@ -93,7 +93,7 @@ class Soak:
     """Speaks into a graph, and reads the memory of its processes.
 
     Attributes:
-        samples: by node: time since the begin [s] and ProcessMemory.
+        samples: by node: time since the begin [s] and ProcessMemory, of its newest process.
         heard: transcripts, by status.
         restarts: times that a node's process was another one than before.
         audio_s: audio that was published, of all streams together [s].
@@ -144,7 +144,10 @@ class Soak:
         for name, pid in self._graph.pids.items():
             memory = self._reader.process(pid)
             if memory is not None:
-                self.restarts[name] += self._pids.get(name, pid) != pid
+                if self._pids.get(name, pid) != pid:
+                    # A trend is that of one process.
+                    self.restarts[name] += 1
+                    self.samples[name].clear()
                 self._pids[name] = pid
                 self.samples[name].append((now, memory))
 

@@ -27,6 +27,7 @@ from xlerobot_asr_opt.core.staging import Staging
 from xlerobot_asr_opt.core.worker import Job, Worker
 from xlerobot_asr_opt.errors import AsrError, BackendError, ModelError, SourceError
 from xlerobot_asr_opt.known_speech import known_speech
+from xlerobot_asr_opt.model_admission import ModelAdmission
 from xlerobot_asr_opt.parameters import InferenceParameters
 
 if TYPE_CHECKING:
@@ -133,13 +134,15 @@ class OptimizedBPUInferenceEngine:
 
         Raises:
             ModelError: no backend can be loaded.
+            MemoryBudgetError: the only one's model does not fit into the memory that is left.
             BackendError: what runs the only one is not there.
             ConfigurationError: a setting that a model does not know, or a bad script.
         """
         with self._opening:
             if self.is_open:
                 return
-            backend = create(self._parameters, self._staging.keep)
+            admission = ModelAdmission(self._parameters.memory_share)
+            backend = create(self._parameters, self._staging.keep, admission.admit)
             try:
                 backend.load()
                 backend.warm_up()

@@ -10,13 +10,18 @@ from pathlib import Path
 
 __all__ = ['is_running', 'runs_node', 'signal_node']
 
+STAT_SIZE = 512
+"""Of /proc/PID/stat, more than its name and state ever take [bytes]."""
+
 
 def is_running(pid: int) -> bool:
     """Whether a process with this number is there and has not ended yet."""
     with contextlib.suppress(OSError):
-        stat = Path(f'/proc/{pid}/stat').read_text('ascii', 'replace')
+        # Asked several times a second: a plain read, without a buffer and a decoder.
+        with Path(f'/proc/{pid}/stat').open('rb', buffering=0) as file:
+            stat = file.read(STAT_SIZE)
         # The state follows the name, which is in brackets and may hold brackets itself.
-        return stat.rpartition(') ')[2][:1] not in ('Z', 'X')
+        return stat.rpartition(b') ')[2][:1] not in (b'Z', b'X')
     return False
 
 

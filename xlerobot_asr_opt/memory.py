@@ -14,17 +14,21 @@ from xlerobot_asr_opt.core.memory_budget import (
     ProcessMemory,
     SystemMemory,
     admit,
+    ceilings,
+    least_headroom,
     tightest_ceiling,
 )
 from xlerobot_asr_opt.core.memory_ladder import Ladder, Pressure, Rung, Step
 from xlerobot_asr_opt.core.memory_trend import Forecast, MemoryTrend, Trend, Verdict
 from xlerobot_asr_opt.parameters import ManagerParameters
-from xlerobot_asr_opt.process_memory import MemoryReader, own_uss, trim_heap
+from xlerobot_asr_opt.process_memory import MemoryGauge, MemoryReader, own_uss, trim_heap
 
 __all__ = ['PredictiveMemoryManager']
 
 MB = 1e6
 MINUTE = 60.0
+FRESH_S = 0.5
+"""Time for which a reading of the machine is as good as a new one, for admission [s]."""
 
 
 def _this_process() -> dict[str, int]:
@@ -54,6 +58,7 @@ class PredictiveMemoryManager:
         self._parameters = parameters or ManagerParameters()
         self._processes = processes
         self._reader = reader or MemoryReader()
+        self._gauge = MemoryGauge(self._reader, clock)
         self._clock = clock
         self._ladder = Ladder(self._parameters, clock)
         self._pids: dict[str, int] = {}
@@ -61,22 +66,20 @@ class PredictiveMemoryManager:
         self._memory: dict[str, ProcessMemory] = {}
         self._trends: dict[str, Trend] | None = None
         self._system: SystemMemory = self._reader.system()
+        self._read_at, self._promised = clock(), 0
 
     def sample(self) -> dict[str, ProcessMemory]:
         """Read every process once; what cannot be read is left out, what is new begins anew."""
         now = self._clock()
-        self._system = self._reader.system()
+        self._read_system(now)
         pids = self._processes()
-        self._memory, self._trends = {}, None
-        for name, pid in pids.items():
-            memory = self._reader.process(pid)
-            if memory is None:
-                continue
-            if self._pids.get(name) != pid or name not in self._windows:
+        self._memory, self._trends = self._gauge.read(pids), None
+        for name, memory in self._memory.items():
+            if self._pids.get(name) != pids[name] or name not in self._windows:
                 self._windows[name] = MemoryTrend(self._parameters.memory_window)
             self._windows[name].add(now, memory.uss)
-            self._memory[name] = memory
         self._pids = dict(pids)
+        self._windows = {name: self._windows[name] for name in pids if name in self._windows}
         return self._memory
 
     def get_memory_stats(self) -> dict[str, Any]:
@@ -112,9 +115,18 @@ class PredictiveMemoryManager:
 
     def ceiling(self) -> Ceiling:
         """Return the ceiling of which the largest share is used."""
-        return tightest_ceiling(
-            self._system, self._memory, self._parameters.memory_limit * MB,
-            self._parameters.memory_share)
+        return tightest_ceiling(self._ceilings())
+
+    def room(self) -> Ceiling:
+        """Return the ceiling that leaves the least, as read now, less what was admitted since.
+
+        A reading counts as new for ``FRESH_S``: many streams that open at once cost one.
+        """
+        now = self._clock()
+        if now - self._read_at > FRESH_S:
+            self._read_system(now)
+        room = least_headroom(self._ceilings())
+        return dataclasses.replace(room, used=room.used + self._promised)
 
     def predict(self, horizon: float | None = None) -> dict[str, Forecast]:
         """Return the USS of each process after so many seconds; of those that can be foretold."""
@@ -143,18 +155,28 @@ class PredictiveMemoryManager:
         """How far things have come."""
         return self._ladder.rung
 
-    def admit(self, what: str, needed: int) -> None:
-        """Let a model or a stream in, if it fits below the ceiling, as read now.
+    def admit(self, what: str, needed: int, cure: str = 'free memory') -> None:
+        """Let a model or a stream in, if it fits below every ceiling.
 
         Args:
             what: names it, for the message.
             needed: what it takes [bytes].
+            cure: what to do where it does not fit, for the message.
 
         Raises:
             MemoryBudgetError: it does not fit; the message has the numbers.
         """
+        admit(what, needed, self.room(), cure)
+        self._promised += needed
+
+    def _read_system(self, now: float) -> None:
         self._system = self._reader.system()
-        admit(what, needed, self.ceiling())
+        self._read_at, self._promised = now, 0
+
+    def _ceilings(self) -> list[Ceiling]:
+        return ceilings(
+            self._system, self._memory, self._parameters.memory_limit * MB,
+            self._parameters.memory_share)
 
     def cleanup(self) -> dict[str, float]:
         """Collect garbage and trim the heap of this process.

@@ -158,6 +158,9 @@ class IngestParameters:
         'and again after as much more, while a worker is idle; 0: never.',
         unit='s', low=0.0, high=30.0)
     streams: int = parameter(64, 'Most streams at a time.', low=1, high=10000)
+    memory_share: float = parameter(
+        0.9, "Share of the machine's memory, and of the limit of its control group, that may be "
+        'used; a stream that would take it further is refused.', low=0.05, high=1.0)
     silence_warning: float = parameter(
         10.0, 'A microphone that is digitally silent for this long is reported.',
         unit='s', low=1.0, high=3600.0)
@@ -247,6 +250,9 @@ class InferenceParameters:
     bpu_priority: int = parameter(
         0, "Of speech on the BPU, beside other programs' models: a higher one goes first.",
         low=0, high=255)
+    memory_share: float = parameter(
+        0.9, "Share of the machine's memory, and of the limit of its control group, that may be "
+        'used once the model is open; one that needs more is refused.', low=0.05, high=1.0)
     threads: int = parameter(
         1, 'Threads of the model; 0: one for each core.', low=0, high=64)
     capacity: int = parameter(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from xlerobot_asr_opt.core.memory_budget import ProcessMemory, SystemMemory
 
-__all__ = ['MemoryReader', 'own_uss', 'trim_heap']
+__all__ = ['MemoryGauge', 'MemoryReader', 'own_uss', 'trim_heap']
 
 KIB = 1024
+PAGE = os.sysconf('SC_PAGE_SIZE')
+IN_FULL_S = 30.0
+"""A process is read in full after this long, whatever it does [s]."""
+MOVED_SHARE = 0.01
+"""Of its resident memory: a process that has moved by more since then is read in full."""
 
 
 def own_uss() -> int:
@@ -52,6 +59,15 @@ class MemoryReader:
             uss=kernel['Private_Clean'] + kernel['Private_Dirty']
             + kernel.get('Private_Hugetlb', 0),
             pss=kernel['Pss'], rss=kernel['Rss'])
+
+    def resident(self, pid: int) -> int | None:
+        """Return the kernel's counter of resident memory [bytes]; None: the process is gone."""
+        try:
+            with (self._root / f'proc/{pid}/statm').open('rb', buffering=0) as file:
+                fields = file.read(PAGE).split()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        return int(fields[1]) * PAGE
 
     def system(self) -> SystemMemory:
         """Return the memory of the machine, and of the control group that this process is in."""
@@ -104,6 +120,60 @@ class MemoryReader:
             if most != 'max':
                 statistics = dict(line.split() for line in lines)
                 yield int(most), max(0, current - int(statistics.get(droppable, 0)))
+
+
+@dataclass(frozen=True)
+class _Full:
+    """A reading in full: when [s], what, and the counter of resident memory then [bytes]."""
+
+    at: float
+    memory: ProcessMemory
+    resident: int
+
+
+class MemoryGauge:
+    """Tells the memory of processes again and again, at a small price.
+
+    What is unique to a process is told by its page tables alone, which take a millisecond to walk.
+    So a process is read in full when it is new, every IN_FULL_S, and when the kernel's counter of
+    its resident memory has moved by more than MOVED_SHARE. In between, what that counter has moved
+    counts as the process's own: as long as it has moved less, no figure is further off than that.
+
+    Args:
+        reader: of the kernel's figures.
+        clock: monotonic time [s].
+    """
+
+    def __init__(self, reader: MemoryReader, clock: Callable[[], float]) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._full: dict[int, _Full] = {}
+
+    def read(self, pids: Mapping[str, int]) -> dict[str, ProcessMemory]:
+        """Return the memory of processes by name, and forget all others.
+
+        Args:
+            pids: by name; what is gone, or another user's, is left out of the answer.
+        """
+        self._full = {pid: self._full[pid] for pid in pids.values() if pid in self._full}
+        told = {name: self._read(pid) for name, pid in pids.items()}
+        return {name: memory for name, memory in told.items() if memory is not None}
+
+    def _read(self, pid: int) -> ProcessMemory | None:
+        resident, now = self._reader.resident(pid), self._clock()
+        if resident is None:
+            return None
+        full = self._full.get(pid)
+        moved = 0 if full is None else resident - full.resident
+        if full is not None and now - full.at < IN_FULL_S and (
+                abs(moved) <= MOVED_SHARE * full.resident):
+            told = full.memory
+            return ProcessMemory(
+                max(0, told.uss + moved), max(0, told.pss + moved), max(0, told.rss + moved))
+        memory = self._reader.process(pid)
+        if memory is not None:
+            self._full[pid] = _Full(now, memory, resident)
+        return memory
 
 
 def _fields(path: Path) -> Mapping[str, int]:

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import yaml
+from small_machine import Machine
 from small_vocabulary import build_small
 
 from xlerobot_asr_interfaces import msg, srv
+from xlerobot_asr_opt import memory
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.nodes.inference import InferenceNode
 from xlerobot_asr_opt.records import Degradation, DegradationLevel, RecognitionStatus
@@ -205,6 +207,19 @@ def open_chain(open_active, tmp_path):
         world.spin_until(lambda: world.states, 'the state of the backends')
         return world
     return open_chain
+
+
+def test_a_model_that_does_not_fit_into_memory_is_refused_in_configure(
+        open_worker, tmp_path, monkeypatch, capfd):
+    machine = Machine(tmp_path / 'machine')
+    monkeypatch.setattr(memory, 'MemoryReader', lambda: machine.reader)
+    machine.write('proc/meminfo', 'MemTotal: 8000000 kB\nMemAvailable: 800000 kB\n')
+    model = build_small(tmp_path / 'model', multilingual=False)
+    world = open_worker(backends=['onnxruntime'], model=str(model))
+    assert not world.transit(Transition.CONFIGURE)
+    assert 'configure failed: small needs 0.' in capfd.readouterr().err
+    machine.write('proc/meminfo', 'MemTotal: 8000000 kB\nMemAvailable: 900000 kB\n')
+    assert world.transit(Transition.CONFIGURE)
 
 
 def test_what_the_first_backend_spoils_the_next_one_answers_and_it_shows(open_chain):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from small_machine import Machine
 
 from xlerobot_asr_interfaces import msg, srv
+from xlerobot_asr_opt import memory
 from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.models.layout import asset_path
@@ -289,6 +291,19 @@ def test_open_stream_refuses_with_the_reason(begin, recording, fields, complaint
     refused = players.world.call(srv.OpenStream, names.OPEN_STREAM, **fields)
     assert not refused.success
     assert complaint in refused.message
+
+
+def test_a_stream_that_does_not_fit_into_memory_is_refused_with_the_numbers(
+        begin, recording, tmp_path, monkeypatch):
+    machine = Machine(tmp_path / 'machine')
+    monkeypatch.setattr(memory, 'MemoryReader', lambda: machine.reader)
+    machine.write('proc/meminfo', 'MemTotal: 8000000 kB\nMemAvailable: 5600100 kB\n')
+    players = begin(memory_share=0.3)
+    refused = players.world.call(srv.OpenStream, names.OPEN_STREAM, source=str(recording))
+    assert not refused.success
+    assert refused.message == (
+        'stream clause needs 0.1 MB, but 0.1 MB are left: 2457.5 of 2457.6 MB (100 %) of the '
+        'machine are used; free memory')
 
 
 def transcribe(players, clause):

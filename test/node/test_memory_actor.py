@@ -83,6 +83,17 @@ def test_an_answer_that_comes_too_late_changes_nothing(acting):
     assert (report.step.rung, report.before, silent) == (Rung.SHRINK, 2 * USS, [])
 
 
+def test_requests_without_an_answer_are_not_kept(acting):
+    client = acting.actor._releases['ingest']
+    for _ in range(20):
+        acting.begin(Rung.RELEASE)
+        assert len(client._pending_requests) == 1
+    acting.begin(Rung.SHRINK)
+    assert not client._pending_requests
+    acting.world.spin_for(0.3)
+    assert len(acting.reports) == 20
+
+
 @pytest.mark.parametrize('taken', [True, False])
 @pytest.mark.parametrize('rung', [Rung.SHRINK, Rung.REFUSE])
 def test_what_the_nodes_heed_by_themselves_is_measured_with_the_next_reading(acting, rung, taken):

@@ -40,7 +40,7 @@ WITHOUT_EFFECT = {
     # Which backend answers: its own digest says so. How fast, and when another one is asked.
     'backends', 'timeout', 'backoff', 'longest_backoff', 'route', 'accuracy_loss', 'good_probes',
     'temperature_limit', 'load_limit', 'bpu_priority', 'threads', 'capacity', 'batch',
-    'batch_delay'}
+    'batch_delay', 'memory_share'}
 
 
 def test_of_every_parameter_it_is_said_whether_it_can_change_a_text():

@@ -13,6 +13,7 @@ from xlerobot_asr_opt.core.breaker import Fault, Health, HealthLimits, Rules, St
 from xlerobot_asr_opt.errors import (
     BackendError,
     ConfigurationError,
+    MemoryBudgetError,
     ModelError,
     NotANumberError,
     ShapeError,
@@ -387,6 +388,19 @@ class TestLoading:
         said = broken.hear()
         assert (said.text, said.reason) == ('bpu 7', '')
         assert said.recogniser == broken.chain.digest == broken.devices[0].digest
+
+    def test_what_does_not_fit_into_memory_leaves_the_others(self):
+        setting = Setting(Device('large'), Device('small'), load=False)
+        setting.devices[0].loads = raising_at_load(MemoryBudgetError('large needs 2.0 MB'))
+        setting.chain.load()
+        assert setting.hear().reason == 'large: large needs 2.0 MB; small took over'
+        assert setting.state('large').fault is Fault.LOADING
+
+    def test_an_only_one_that_does_not_fit_is_refused_in_those_words(self):
+        setting = Setting(Device('large'), load=False)
+        setting.devices[0].loads = raising_at_load(MemoryBudgetError('large needs 2.0 MB'))
+        with pytest.raises(MemoryBudgetError, match=r'^large needs 2\.0 MB$'):
+            setting.chain.load()
 
     def test_none_at_all_is_an_error(self):
         setting = Setting(Device('bpu'), Device('cpu'), load=False)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 from full_store import fill
 from scripted_speech import BEGIN_NS, LoudnessDetector, chunks, dialogue, rows
 
-from xlerobot_asr_opt.core.ingest import Ingest
+from xlerobot_asr_opt.core.ingest import STREAM_BYTES, Ingest
 from xlerobot_asr_opt.core.segment_store import SegmentStore
-from xlerobot_asr_opt.errors import AudioError, ConfigurationError, StoreError
+from xlerobot_asr_opt.errors import AudioError, ConfigurationError, MemoryBudgetError, StoreError
 from xlerobot_asr_opt.parameters import IngestParameters
 from xlerobot_asr_opt.records import Acknowledgement, Flag, StreamState, TranscriptStatus
 
@@ -26,15 +27,24 @@ class House:
 
     Attributes:
         now: the clock [s].
+        left: memory for streams [bytes].
         tickets: announced, in order.
     """
 
     def __init__(self, path, **parameters):
         self.now = 100.0
+        self.left = math.inf
         self.tickets = []
         self.store = SegmentStore(path / 'a.store', 16 << 20)
         self.ingest = Ingest(
-            IngestParameters(**parameters), self.store, LoudnessDetector(), lambda: self.now)
+            IngestParameters(**parameters), self.store, LoudnessDetector(), lambda: self.now,
+            self.admit)
+
+    def admit(self, what, needed):
+        """Let streams in as long as there is memory left."""
+        if needed > self.left:
+            raise MemoryBudgetError(f'{what} needs {needed} bytes')
+        self.left -= needed
 
     def hear(self, *some):
         """Take chunks as they come by topic: all at once, in memory that is used again."""
@@ -246,6 +256,19 @@ def test_more_streams_than_are_allowed(build, caplog):
     assert 'raise the parameter streams' in caplog.text
     with pytest.raises(AudioError, match='2 streams are open, and no more are allowed'):
         house.ingest.open('four')
+
+
+def test_streams_for_which_no_memory_is_left(build, caplog):
+    house = build()
+    house.left = 2 * STREAM_BYTES + 1
+    house.ingest.open('one')
+    house.hear(chunks(UTTERANCE, 'two')[0], chunks(UTTERANCE, 'three')[0])
+    assert house.streams == ['one', 'two']
+    assert 'a chunk is not heard: stream three needs 150000 bytes' in caplog.text
+    with pytest.raises(MemoryBudgetError, match='stream four needs'):
+        house.ingest.open('four')
+    house.hear(*chunks(UTTERANCE, 'two')[1:])
+    assert house.tickets
 
 
 def test_streams_that_have_ended_make_room_the_first_of_them_first(build):

@@ -7,6 +7,8 @@ from xlerobot_asr_opt.core.memory_budget import (
     ProcessMemory,
     SystemMemory,
     admit,
+    ceilings,
+    least_headroom,
     tightest_ceiling,
 )
 from xlerobot_asr_opt.core.memory_ladder import Ladder, Pressure, Rung, Step, StepReport
@@ -164,7 +166,14 @@ NODES = {'cache': ProcessMemory(100, 120, 200), 'ingest': ProcessMemory(50, 60, 
      Ceiling('the machine', 400, 900)),
 ])
 def test_the_tightest_ceiling_counts(system, limit, expected):
-    assert tightest_ceiling(system, NODES, limit, 0.9) == expected
+    assert tightest_ceiling(ceilings(system, NODES, limit, 0.9)) == expected
+
+
+def test_the_least_headroom_may_be_of_another_ceiling_than_the_tightest_one():
+    system = SystemMemory(1000, 200, group_limit=100, group_used=10)
+    found = ceilings(system, NODES, 0, 0.9)
+    assert tightest_ceiling(found).name == 'the machine'
+    assert least_headroom(found) == Ceiling('the control group', 10, 90)
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers():

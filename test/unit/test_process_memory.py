@@ -5,46 +5,14 @@ import os
 
 import psutil
 import pytest
+from small_machine import GIB, MB, Machine
 
 from xlerobot_asr_opt import PredictiveMemoryManager
 from xlerobot_asr_opt.core.memory_budget import ProcessMemory, SystemMemory
 from xlerobot_asr_opt.core.memory_ladder import Rung
 from xlerobot_asr_opt.errors import MemoryBudgetError
 from xlerobot_asr_opt.parameters import ManagerParameters
-from xlerobot_asr_opt.process_memory import MemoryReader, own_uss, trim_heap
-
-MB = 10**6
-GIB = 2**30
-
-
-class Machine:
-    """A tree like / that says what a test wants."""
-
-    def __init__(self, root):
-        self.root = root
-        self.reader = MemoryReader(root)
-        self.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemFree: 1 kB\n'
-                                   'MemAvailable: 6291456 kB\nHugePages_Total:       0\n')
-
-    def write(self, path, text):
-        file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def group(self, version, path, limit, used, droppable=0):
-        mount, names = {
-            1: ('memory', ('limit_in_bytes', 'usage_in_bytes', 'total_inactive_file')),
-            2: ('', ('max', 'current', 'inactive_file'))}[version]
-        folder = '/'.join(filter(None, ('sys/fs/cgroup', mount, path)))
-        self.write(f'{folder}/memory.{names[0]}', f'{limit}\n')
-        self.write(f'{folder}/memory.{names[1]}', f'{used}\n')
-        self.write(f'{folder}/memory.stat', f'anon 5\n{names[2]} {droppable}\n')
-
-    def process(self, pid, kib):
-        self.write(f'proc/{pid}/smaps_rollup', (
-            '55a0-7ffc ---p 00000000 00:00 0                          [rollup]\n'
-            f'Rss:     {2 * kib} kB\nPss:     {kib + 10} kB\nShared_Clean: 7 kB\n'
-            f'Private_Clean:  24 kB\nPrivate_Dirty: {kib - 24} kB\n'))
+from xlerobot_asr_opt.process_memory import MemoryGauge, MemoryReader, own_uss, trim_heap
 
 
 @pytest.fixture
@@ -73,7 +41,7 @@ def test_what_was_given_back_is_not_counted():
 
 def test_a_process_of_files(machine):
     machine.process(7, 1000)
-    assert machine.reader.process(7) == ProcessMemory(1_024_000, 1_034_240, 2_048_000)
+    assert machine.reader.process(7) == ProcessMemory(1_024_000, 1_034_240, 103_424_000)
     assert machine.reader.process(8) is None
 
 
@@ -116,6 +84,73 @@ def test_a_container_does_not_see_the_path_of_the_host(machine):
     machine.write('proc/self/cgroup', '4:memory:/docker/0123\n')
     machine.group(1, '', GIB, 100 * MB)
     assert machine.reader.system().group_limit == GIB
+
+
+# The gauge over that machine
+
+class Gauged:
+    """A gauge of one process of 120 MB, of which 20 are its own."""
+
+    def __init__(self, machine):
+        self.machine, self.now = machine, 0.0
+        self.gauge = MemoryGauge(machine.reader, lambda: self.now)
+        machine.process(7, 20_000)
+
+    def read(self):
+        return self.gauge.read({'ingest': 7}).get('ingest')
+
+
+@pytest.fixture
+def gauged(machine):
+    return Gauged(machine)
+
+
+def test_between_full_readings_the_counter_is_followed(gauged, machine):
+    first = gauged.read()
+    assert first == machine.reader.process(7)
+    machine.counter(7, 120_200)
+    second = gauged.read()
+    moved = 200 * 1024
+    assert second == ProcessMemory(first.uss + moved, first.pss + moved, first.rss + moved)
+
+
+def test_what_moves_further_is_read_in_full(gauged, machine):
+    gauged.read()
+    machine.process(7, 21_000)
+    machine.counter(7, 121_400)
+    assert gauged.read() == machine.reader.process(7)
+    # From there it goes on.
+    machine.process(7, 22_000)
+    machine.counter(7, 121_400)
+    assert gauged.read().uss == 21_000 * 1024
+
+
+def test_now_and_then_everything_is_read_in_full(gauged, machine):
+    gauged.read()
+    machine.process(7, 19_000)
+    machine.counter(7, 120_000)
+    gauged.now = 29.0
+    assert gauged.read().uss == 20_000 * 1024
+    gauged.now = 30.0
+    assert gauged.read().uss == 19_000 * 1024
+
+
+def test_a_gauge_forgets_what_has_gone(gauged, machine):
+    gauged.read()
+    machine.write('proc/7/smaps_rollup', '')
+    machine.counter(7, 0)
+    assert gauged.read() is None
+    gauged.gauge.read({})
+    machine.process(7, 5_000)
+    machine.counter(7, 120_000)
+    assert gauged.read().uss == 5_000 * 1024
+
+
+def test_the_counter_of_this_process_is_what_its_page_tables_say():
+    reader = MemoryReader()
+    assert reader.resident(os.getpid()) == pytest.approx(
+        reader.process(os.getpid()).rss, rel=0.05)
+    assert reader.resident(2**22 + 1) is None
 
 
 # The manager over that machine
@@ -198,9 +233,29 @@ def test_admission_reads_anew(machine):
     watched = Watched(machine)
     watched.read()
     watched.manager.admit('whisper-base', 5 * GIB)
+    watched.now += 1.0
     machine.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemAvailable: 1048576 kB\n')
     with pytest.raises(MemoryBudgetError, match=r'whisper-base needs 536\.9 MB, but 214\.7 MB'):
         watched.manager.admit('whisper-base', GIB // 2)
+
+
+def test_what_was_admitted_counts_until_it_can_be_read(machine):
+    watched = Watched(machine)
+    watched.manager.admit('a stream', 3 * GIB)
+    with pytest.raises(MemoryBudgetError, match=r'another needs 3221\.2 MB, but 2362\.2 MB'):
+        watched.manager.admit('another', 3 * GIB)
+    watched.now += 1.0
+    watched.manager.admit('another', 3 * GIB)
+
+
+def test_a_small_group_that_is_hardly_used_has_less_room_than_a_full_machine(machine):
+    machine.write('proc/self/cgroup', '0::/asr\n')
+    machine.group(2, 'asr', 200 * MB, 10 * MB)
+    machine.write('proc/meminfo', 'MemTotal: 8388608 kB\nMemAvailable: 2097152 kB\n')
+    watched = Watched(machine)
+    assert watched.manager.ceiling().name == 'the machine'
+    with pytest.raises(MemoryBudgetError, match=r'170\.0 MB are left: 10\.0 of 180\.0 MB'):
+        watched.manager.admit('whisper-tiny.en', 171 * MB)
 
 
 def test_by_itself_it_watches_and_cleans_its_own_process():

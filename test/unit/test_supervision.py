@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from supervised_world import BEAT, NODES, TURN, World
 
 from xlerobot_asr_opt.core.lifecycle import State, Transition
-from xlerobot_asr_opt.core.managed_node import Ask, ChangeState, Heartbeat
+from xlerobot_asr_opt.core.managed_node import MOST_PAST, Ask, ChangeState, Heartbeat
 from xlerobot_asr_opt.core.supervision import (
     ASK_INTERVAL,
     DOUBT_AFTER,
     GRACE,
     LEFT_AFTER,
+    MOST_TOLD,
     STALL,
     WINDOW,
     Supervisor,
@@ -997,6 +998,25 @@ class TestHeartbeats:
         assert world.texts == [
             f'{name} (pid 7) is here, but not managed from here; managed are {", ".join(NODES)}'
             for name in ('stranger', 'another')]
+
+    def test_of_many_strangers_most_are_passed_over(self):
+        world = World.up()
+        for number in range(3 * MOST_TOLD):
+            world.supervisor.heard(Heartbeat(f'stranger {number}', 1, 7, ACTIVE, 0))
+        world.turn()
+        assert len(world.texts) == MOST_TOLD
+        assert len(world.supervisor._told) == MOST_TOLD
+
+    def test_of_the_processes_before_the_newest_are_remembered(self):
+        world = World.up()
+        first = world[MIDDLE]
+        for _ in range(3 * MOST_PAST):
+            last = world[MIDDLE]
+            world.beat(MIDDLE, world.start(MIDDLE))
+        node = world.supervisor._nodes[MIDDLE]
+        assert len(node.past) == MOST_PAST
+        assert last.incarnation in node.past
+        assert first.incarnation not in node.past
 
     def test_one_that_is_finalized_but_wanted_is_replaced(self):
         world = World.up()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +24,24 @@ if TYPE_CHECKING:
 
     from xlerobot_asr_opt.backends.chain import BackendChain
     from xlerobot_asr_opt.core.breaker import Health
+    from xlerobot_asr_opt.models.ctc_files import CtcFiles
+    from xlerobot_asr_opt.models.files import ModelFiles
     from xlerobot_asr_opt.parameters import InferenceParameters
 
-__all__ = ['BatchBackend', 'Candidate', 'InferenceBackend', 'Prepared', 'Result', 'Samples',
-           'candidate', 'check_result', 'check_samples', 'create', 'recognise_each',
-           'takes_batches']
+__all__ = ['Admit', 'BatchBackend', 'Candidate', 'InferenceBackend', 'Prepared', 'Result',
+           'Samples', 'admit_all', 'candidate', 'check_result', 'check_samples', 'create',
+           'recognise_each', 'takes_batches']
 
 Samples = npt.NDArray[np.int16]
 """int16[n], mono at SAMPLE_RATE; may be a read-only view of loaned memory."""
+
+
+Admit: TypeAlias = 'Callable[[ModelFiles | CtcFiles], None]'
+"""Lets a model be opened; raises MemoryBudgetError where it would not fit into memory."""
+
+
+def admit_all(_files: ModelFiles | CtcFiles) -> None:
+    """Let every model be opened: for whoever has nobody to ask."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,7 @@ class InferenceBackend(Protocol):
 
         Raises:
             ModelError: it is missing, damaged or of another kind.
+            MemoryBudgetError: it does not fit into the memory that is left.
             ConfigurationError: a setting that this model does not know.
         """
 
@@ -233,12 +244,14 @@ def check_result(result: Result) -> None:
 
 def create(
     parameters: InferenceParameters, keep: Callable[[Samples], Samples] = np.copy,
+    admit: Admit = admit_all,
 ) -> BackendChain:
     """Make the backends that the parameters name, as one; it is not loaded yet.
 
     Args:
         parameters: of the inference node.
         keep: copies the samples that another backend may need.
+        admit: lets a model be opened; raises MemoryBudgetError where it would not fit.
 
     Raises:
         ConfigurationError: a script or a parameter that is not valid, or the same backend twice.
@@ -246,19 +259,22 @@ def create(
     # Imported here, as each backend is: the chain is made of what this module declares.
     from xlerobot_asr_opt.backends.chain import BackendChain, Policy
 
-    candidates = [candidate(name, parameters) for name in parameters.backends]
+    candidates = [candidate(name, parameters, admit) for name in parameters.backends]
     if parameters.small_model:
         candidates.append(Candidate(_on_cpu(
-            dataclasses.replace(parameters, model=parameters.small_model), SMALL)))
+            dataclasses.replace(parameters, model=parameters.small_model), SMALL, admit)))
     return BackendChain(candidates, Policy.of(parameters), keep=keep)
 
 
-def candidate(name: str, parameters: InferenceParameters) -> Candidate:
+def candidate(
+    name: str, parameters: InferenceParameters, admit: Admit = admit_all,
+) -> Candidate:
     """Make one backend, with what reads the state of its accelerator.
 
     Args:
         name: one of those that the parameter ``backends`` allows.
         parameters: of the inference node.
+        admit: lets its model be opened; see create().
 
     Raises:
         ConfigurationError: a script that is not valid, or a parameter that is not for this model.
@@ -275,29 +291,29 @@ def candidate(name: str, parameters: InferenceParameters) -> Candidate:
         from xlerobot_asr_opt.backends.bpu_graphs import whisper_on
 
         runner = BoardRunner(parameters.bpu_priority)
-        return Candidate(whisper_on(runner, parameters), Board().health)
+        return Candidate(whisper_on(runner, parameters, admit), Board().health)
     if name == 'bpu_exact':
         from xlerobot_asr_opt.backends.bpu_exact import ExactRunner
         from xlerobot_asr_opt.backends.bpu_graphs import whisper_on
         from xlerobot_asr_opt.models.bpu.environment import VendorEnvironment, vendor_directory
 
         exact = ExactRunner(VendorEnvironment(vendor_directory()))
-        return Candidate(whisper_on(exact, parameters))
-    return Candidate(_on_cpu(parameters, name))
+        return Candidate(whisper_on(exact, parameters, admit))
+    return Candidate(_on_cpu(parameters, name, admit))
 
 
-def _on_cpu(parameters: InferenceParameters, name: str) -> InferenceBackend:
+def _on_cpu(parameters: InferenceParameters, name: str, admit: Admit) -> InferenceBackend:
     """Make the backend of a model on onnxruntime, under this name."""
     from xlerobot_asr_opt.models.layout import is_ctc
 
     if is_ctc(parameters.model):
         from xlerobot_asr_opt.backends.ctc import CtcBackend
 
-        return CtcBackend(parameters, name=name)
+        return CtcBackend(parameters, name=name, admit=admit)
     _refuse_search(parameters)
     from xlerobot_asr_opt.backends.whisper import WhisperBackend
 
-    return WhisperBackend(parameters, name=name)
+    return WhisperBackend(parameters, name=name, admit=admit)
 
 
 def _refuse_search(parameters: InferenceParameters) -> None:

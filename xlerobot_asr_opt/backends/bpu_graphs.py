@@ -10,6 +10,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
+from xlerobot_asr_opt.backends.base import Admit, admit_all
 from xlerobot_asr_opt.backends.log_mel import FRAME_RATE, HOP
 from xlerobot_asr_opt.backends.onnx_own import OwnDecoder, OwnEncoder, cross_shapes
 from xlerobot_asr_opt.backends.onnx_sessions import failing_as_backend
@@ -38,15 +39,19 @@ MARGIN = FRAME_RATE
 """Silence that is encoded behind the speech, if a bucket has room for it [frames]."""
 
 
-def whisper_on(runner: Runner, parameters: InferenceParameters) -> WhisperBackend:
+def whisper_on(
+    runner: Runner, parameters: InferenceParameters, admit: Admit = admit_all,
+) -> WhisperBackend:
     """Whisper as WhisperBackend recognises, its encoder on a runner; not loaded yet.
 
     Args:
         runner: its name is the backend's.
         parameters: of the inference node; model is the directory of a bundle.
+        admit: lets the model be opened; see WhisperBackend.
     """
     return WhisperBackend(
-        parameters, name=runner.name, graphs=functools.partial(BpuGraphs, runner=runner))
+        parameters, name=runner.name, graphs=functools.partial(BpuGraphs, runner=runner),
+        admit=admit)
 
 
 class BpuGraphs:

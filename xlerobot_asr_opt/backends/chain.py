@@ -28,7 +28,13 @@ from xlerobot_asr_opt.backends.base import (
 from xlerobot_asr_opt.backends.link import Link, LinkStatistics
 from xlerobot_asr_opt.backends.routes import Routes
 from xlerobot_asr_opt.core.breaker import HealthLimits, Rules, State
-from xlerobot_asr_opt.errors import AsrError, BackendError, ConfigurationError, ModelError
+from xlerobot_asr_opt.errors import (
+    AsrError,
+    BackendError,
+    ConfigurationError,
+    MemoryBudgetError,
+    ModelError,
+)
 from xlerobot_asr_opt.records import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -149,6 +155,7 @@ class BackendChain:
 
         Raises:
             ModelError: none can be opened, or the only one is missing, damaged or of another kind.
+            MemoryBudgetError: the only one does not fit into the memory that is left.
             BackendError: what runs the only one is not there.
             ConfigurationError: a setting that a model does not know.
         """
@@ -289,7 +296,7 @@ class BackendChain:
             is_last = len(errors) == len(links) - 1
             try:
                 work(link, None if is_last else LOADING_S)
-            except (BackendError, ModelError) as error:
+            except (BackendError, MemoryBudgetError, ModelError) as error:
                 if len(self._links) == 1:
                     raise
                 link.failed(error)

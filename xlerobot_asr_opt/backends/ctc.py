@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
-from xlerobot_asr_opt.backends.base import Prepared, Result, Samples, check_samples
+from xlerobot_asr_opt.backends.base import (
+    Admit,
+    Prepared,
+    Result,
+    Samples,
+    admit_all,
+    check_samples,
+)
 from xlerobot_asr_opt.backends.ctc_graph import CtcGraph
 from xlerobot_asr_opt.backends.ctc_greedy import check_finite
 from xlerobot_asr_opt.backends.ctc_search import SEARCHING, Search, read_search
@@ -77,15 +84,17 @@ class CtcBackend:
         parameters: of the inference node.
         clock: seconds, monotonic; handed in by tests.
         name: as results say it.
+        admit: lets the model be opened; raises MemoryBudgetError where it would not fit.
     """
 
     def __init__(
         self, parameters: InferenceParameters, clock: Callable[[], float] = time.perf_counter, *,
-        name: str = 'onnxruntime',
+        name: str = 'onnxruntime', admit: Admit = admit_all,
     ) -> None:
         self.name = name
         self._parameters = parameters
         self._clock = clock
+        self._admit = admit
         self._loaded: _Loaded | None = None
 
     @property
@@ -117,10 +126,12 @@ class CtcBackend:
             ModelError: it is missing, damaged or of another kind.
             ConfigurationError: the model does not know the language, or cannot write a hotword or
                 a sentence of the grammar.
+            MemoryBudgetError: it does not fit into the memory that is left.
         """
         files = open_model(self._parameters.model)
         if not isinstance(files, CtcFiles):
             raise ModelError(f'{files.name} is a {files.family}, expected a CTC model')
+        self._admit(files)
         language = self._parameters.language
         if language and files.languages and language not in files.languages:
             raise ConfigurationError(f'language: {_unknown(language, files)}')

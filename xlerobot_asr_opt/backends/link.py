@@ -13,6 +13,7 @@ from xlerobot_asr_opt.core.breaker import Breaker, BreakerStatistics, Fault, Sta
 from xlerobot_asr_opt.errors import (
     AsrError,
     GarbageError,
+    MemoryBudgetError,
     ModelError,
     NoAnswerError,
     NotANumberError,
@@ -39,6 +40,7 @@ FAULTS: dict[type[Exception], Fault] = {
     NoAnswerError: Fault.TIMEOUT,
     NotANumberError: Fault.NAN,
     ShapeError: Fault.SHAPE,
+    MemoryBudgetError: Fault.LOADING,
     ModelError: Fault.LOADING,
 }
 """What an error of a backend counts as; any other one is Fault.ERROR."""
@@ -124,6 +126,7 @@ class Link:
 
         Raises:
             ModelError: it is missing, damaged or of another kind.
+            MemoryBudgetError: it does not fit into the memory that is left.
             BackendError: what runs it is not there, or it took longer than timeout_s.
             ConfigurationError: a setting that this model does not know.
         """

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime
 
-from xlerobot_asr_opt.backends.base import Prepared, Result, Samples, check_samples
+from xlerobot_asr_opt.backends.base import (
+    Admit,
+    Prepared,
+    Result,
+    Samples,
+    admit_all,
+    check_samples,
+)
 from xlerobot_asr_opt.backends.calibration import CURVES, UNCHANGED
 from xlerobot_asr_opt.backends.decoding import GreedyDecoder
 from xlerobot_asr_opt.backends.guards import Thresholds, doubt, silence
@@ -94,6 +101,7 @@ class WhisperBackend:
         name: what runs the graphs, as results say it.
         graphs: opens them.
         curve: of the confidence; None: the one that was measured for the model.
+        admit: lets the model be opened; raises MemoryBudgetError where it would not fit.
     """
 
     def __init__(
@@ -104,12 +112,14 @@ class WhisperBackend:
         name: str = 'onnxruntime',
         graphs: OpenGraphs = open_graphs,
         curve: Curve | None = None,
+        admit: Admit = admit_all,
     ) -> None:
         self.name = name
         self._parameters = parameters
         self._clock = clock
         self._open_graphs = graphs
         self._curve = curve
+        self._admit = admit
         self._thresholds = Thresholds(
             parameters.no_speech_threshold, parameters.log_probability_threshold,
             parameters.compression_threshold)
@@ -144,11 +154,13 @@ class WhisperBackend:
         Raises:
             ModelError: it is missing, damaged or of another kind.
             ConfigurationError: the model does not know the language.
+            MemoryBudgetError: it does not fit into the memory that is left.
             BackendError: what runs its graphs is not there.
         """
         files = open_model(self._parameters.model)
         if not isinstance(files, ModelFiles):
             raise ModelError(f'{files.name} is a CTC model ({files.family}), expected a Whisper')
+        self._admit(files)
         vocabulary = Vocabulary(files)
         language = self._parameters.language
         if language and language not in vocabulary.languages:

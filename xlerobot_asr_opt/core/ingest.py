@@ -17,7 +17,7 @@ from xlerobot_asr_opt.core.segmenter import Cutting
 from xlerobot_asr_opt.core.stream import Source, Stream
 from xlerobot_asr_opt.core.stream_arrays import StreamArrays
 from xlerobot_asr_opt.core.vad import SpeechDetector
-from xlerobot_asr_opt.errors import AudioError, ConfigurationError, StoreError
+from xlerobot_asr_opt.errors import AudioError, ConfigurationError, MemoryBudgetError, StoreError
 from xlerobot_asr_opt.parameters import IngestParameters
 from xlerobot_asr_opt.records import (
     LONGEST_LANGUAGE,
@@ -33,6 +33,8 @@ from xlerobot_asr_opt.records import (
 
 __all__ = ['Ingest']
 
+STREAM_BYTES = 150_000
+"""What a stream takes of memory, beside its speech in the store: 134 kB were measured."""
 _PAUSE_S = 2.0
 """A stream that nobody owns and that brings no audio for this long has paused: speech ends."""
 _GONE_S = 60.0
@@ -52,7 +54,7 @@ class Ingest:
 
     def __init__(
         self, parameters: IngestParameters, store: SegmentStore, detector: SpeechDetector,
-        clock: Callable[[], float],
+        clock: Callable[[], float], admit: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
         """Begin without streams.
 
@@ -61,6 +63,8 @@ class Ingest:
             store: keeps the segments; may hold those of an earlier life.
             detector: tells speech from the rest.
             clock: monotonic [s].
+            admit: takes what a stream is and the memory that it needs [bytes]; raises
+                MemoryBudgetError where that is not left. By default there is enough.
 
         Raises:
             ConfigurationError: the language of the parameters cannot be carried.
@@ -69,6 +73,7 @@ class Ingest:
         self._parameters = parameters
         self._store = store
         self._clock = clock
+        self._admit = admit
         cutting = Cutting(
             threshold=parameters.speech_threshold,
             pre_roll=round(parameters.pre_roll * SAMPLE_RATE),
@@ -101,6 +106,7 @@ class Ingest:
 
         Raises:
             AudioError: the name is not valid or taken, or there are too many streams.
+            MemoryBudgetError: there is no memory left for it.
             ConfigurationError: the language cannot be carried.
         """
         _check_language(language)
@@ -278,6 +284,7 @@ class Ingest:
         _check_name(source.stream)
         if self.refusing:
             raise AudioError(f'stream {source.stream} is not opened: {self.refusing}')
+        self._admit(f'stream {source.stream}', STREAM_BYTES)
         self._forget(source.stream)
         self._make_room()
         stream = Stream(source, self._arrays, self._free.pop(), self._store, self._clock)
@@ -299,7 +306,7 @@ class Ingest:
             return stream
         try:
             return self._open(Source(name, self._request(name), partials=self._partials))
-        except AudioError as error:
+        except (AudioError, MemoryBudgetError) as error:
             self._complaints.tell('', 'refused', f'a chunk is not heard: {error}')
             return None
 

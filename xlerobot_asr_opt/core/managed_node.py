@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 
 __all__ = [
-    'REFUSED', 'Action', 'Ask', 'ChangeState', 'Heartbeat', 'Kill', 'ManagedNode', 'Phase',
-    'Report', 'gate_is_open',
+    'MOST_PAST', 'REFUSED', 'Action', 'Ask', 'ChangeState', 'Heartbeat', 'Kill', 'ManagedNode',
+    'Phase', 'Report', 'gate_is_open',
 ]
 
+MOST_PAST = 16
+"""Processes of a node that are remembered: none is heard again after so many others."""
 REFUSED = 'failed: its log says why'
 """Marks, in what is said of a node, that it refused a transition."""
 
@@ -86,7 +88,7 @@ class ManagedNode:
         reached: when its services were there last.
         incarnation: of its process; None: it was not heard, or it has ended.
         moved: when its progress counter was other than before.
-        past: processes that it had before, and when each of them was known to be over.
+        past: the newest processes that it had before, and when each was known to be over.
         excused: the end of its process was foreseen, and is no failure.
         unwanted: its process is to make way for another, although it works.
         was_active: since the order of activation was kept last.
@@ -145,6 +147,8 @@ class ManagedNode:
         """Forget the process, not the node: a later process is another incarnation."""
         if self.incarnation is not None:
             self.past[self.incarnation] = now
+            for incarnation in list(self.past)[:-MOST_PAST]:
+                del self.past[incarnation]
         self.incarnation, self.pid, self.state = None, 0, State.UNKNOWN
         self.unwanted = False
 

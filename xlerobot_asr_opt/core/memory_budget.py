@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xlerobot_asr_opt.errors import MemoryBudgetError
 
-__all__ = ['Ceiling', 'ProcessMemory', 'SystemMemory', 'admit', 'tightest_ceiling']
+__all__ = [
+    'Ceiling', 'ProcessMemory', 'SystemMemory', 'admit', 'ceilings', 'least_headroom',
+    'tightest_ceiling',
+]
 
 MB = 1e6
 
@@ -69,10 +72,10 @@ class Ceiling:
                 f'({100 * self.share:.0f} %) of {self.name}')
 
 
-def tightest_ceiling(
+def ceilings(
     system: SystemMemory, processes: Mapping[str, ProcessMemory], limit: float, share: float,
-) -> Ceiling:
-    """Return the ceiling of which the largest share is used.
+) -> list[Ceiling]:
+    """Return every ceiling that there is, the machine's first.
 
     Args:
         system: as read last.
@@ -80,23 +83,40 @@ def tightest_ceiling(
         limit: for the graph's processes together, by their PSS [bytes]; 0: none of its own.
         share: of the machine's memory, or of its control group's limit, that may be used.
     """
-    ceilings = [Ceiling('the machine', system.total - system.available, int(share * system.total))]
+    found = [Ceiling('the machine', system.total - system.available, int(share * system.total))]
     if system.group_limit is not None:
-        ceilings.append(Ceiling(
+        found.append(Ceiling(
             'the control group', system.group_used, int(share * system.group_limit)))
     if limit:
-        ceilings.append(Ceiling(
+        found.append(Ceiling(
             'memory_limit', sum(process.pss for process in processes.values()), int(limit)))
-    return max(ceilings, key=lambda ceiling: ceiling.share)
+    return found
 
 
-def admit(what: str, needed: int, ceiling: Ceiling) -> None:
+def tightest_ceiling(found: Sequence[Ceiling]) -> Ceiling:
+    """Return the ceiling of which the largest share is used."""
+    return max(found, key=lambda ceiling: ceiling.share)
+
+
+def least_headroom(found: Sequence[Ceiling]) -> Ceiling:
+    """Return the ceiling below which the least is left.
+
+    It may be another than the tightest one: a small control group that is hardly used can have
+    less room than a large machine that is nearly full.
+    """
+    return min(found, key=lambda ceiling: ceiling.headroom)
+
+
+def admit(
+    what: str, needed: int, ceiling: Ceiling, cure: str = 'free memory',
+) -> None:
     """Let something in, if it fits.
 
     Args:
         what: names it, for the message.
         needed: what it takes [bytes].
-        ceiling: the tightest one: see tightest_ceiling().
+        ceiling: the one with the least headroom.
+        cure: what to do about it, for the message.
 
     Raises:
         MemoryBudgetError: it does not fit; the message has the numbers.
@@ -104,4 +124,4 @@ def admit(what: str, needed: int, ceiling: Ceiling) -> None:
     if needed > ceiling.headroom:
         raise MemoryBudgetError(
             f'{what} needs {needed / MB:.1f} MB, but {ceiling.headroom / MB:.1f} MB are left: '
-            f'{ceiling} are used; choose a smaller one, or free memory')
+            f'{ceiling} are used; {cure}')

@@ -57,6 +57,8 @@ WINDOW = 600.0
 LEFT_AFTER = 1.0
 """Time without a node's services after which it counts as gone: discovery now and then loses
 sight of a service for a moment [s]."""
+MOST_TOLD = 100
+"""Strangers that are told of: whoever invents names for more fills neither log nor memory."""
 STALL = 1.0
 """A supervisor that was not called for this long was held up itself, and blames nobody [s]."""
 
@@ -403,6 +405,6 @@ class Supervisor:
         self._reports.append(Report(level, text))
 
     def _report_once(self, about: str | int, level: int, text: str) -> None:
-        if about not in self._told:
+        if about not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(about)
             self._report(level, text)

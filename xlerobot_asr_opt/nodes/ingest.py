@@ -15,9 +15,10 @@ from xlerobot_asr_opt.core.degradation_effects import is_finals_only
 from xlerobot_asr_opt.core.ingest import Ingest
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.vad import SileroDetector
+from xlerobot_asr_opt.memory import PredictiveMemoryManager
 from xlerobot_asr_opt.models.layout import asset_path
 from xlerobot_asr_opt.models.paths import private_directory, state_root
-from xlerobot_asr_opt.parameters import IngestParameters
+from xlerobot_asr_opt.parameters import IngestParameters, ManagerParameters
 from xlerobot_asr_opt.records import Chunk, Degradation, Ticket
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.chunk_subscription import ChunkSubscription
@@ -72,7 +73,10 @@ class IngestNode(ManagedNode):
         self._store = SegmentStore(
             directory / f'{name}.store', self.parameters.store_size << 20)
         detector = SileroDetector(asset_path('silero-vad'))
-        self._ingest = Ingest(self.parameters, self._store, detector, clock=time.monotonic)
+        memory = PredictiveMemoryManager(
+            ManagerParameters(memory_share=self.parameters.memory_share), processes=dict)
+        self._ingest = Ingest(
+            self.parameters, self._store, detector, clock=time.monotonic, admit=memory.admit)
         self._ingest.refusing = self._refusing
         self._heed(self._level.degradation)
 

@@ -14,18 +14,19 @@ from rclpy.task import Future
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.backends.board_health import Board
 from xlerobot_asr_opt.core.lifecycle import State, Transition
-from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Heartbeat, Kill, Report
+from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Kill, Report
 from xlerobot_asr_opt.core.supervision import Outcome, Supervisor
 from xlerobot_asr_opt.local_process import is_running, runs_node, signal_node
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
-from xlerobot_asr_opt.ros.conversions import read_text
+from xlerobot_asr_opt.ros.conversions import read_heartbeat
 from xlerobot_asr_opt.ros.level_keeper import LevelKeeper
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
 from xlerobot_asr_opt.ros.memory_watch import MemoryWatch
 from xlerobot_asr_opt.ros.monitor import GraphMonitor
 from xlerobot_asr_opt.ros.parameters import declare, undeclared
+from xlerobot_asr_opt.ros.polled import PolledSubscription
 from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.timers import steady_timer
 
@@ -34,8 +35,8 @@ __all__ = ['Manager', 'main']
 BUSY_S = 0.02
 """Turn of the supervisor while something is under way: the services of a node that starts are
 found by looking, since rclpy hands out no graph events."""
-IDLE_S = 0.25
-"""Turn of the supervisor while all is well."""
+IDLE_S = 0.5
+"""Turn of the supervisor while all is well: a process that has ended is found within it."""
 
 GOALS = {
     srv.ManageNodes.Request.STARTUP: State.ACTIVE,
@@ -63,8 +64,8 @@ class Manager(Node):
         self._lifecycles = {name: LifecycleClient(self, name) for name in parameters.nodes}
         self._local: dict[str, int] = {}
         self._waiter: tuple[srv.ManageNodes.Response, Future] | None = None
-        self.create_subscription(
-            msg.Heartbeat, names.HEARTBEATS, self._on_heartbeat, names.CONTROL_QOS)
+        self._heartbeats = PolledSubscription(
+            self, msg.Heartbeat, names.HEARTBEATS, self._on_heartbeat, names.CONTROL_QOS)
         self.create_service(srv.ManageNodes, '~/manage_nodes', self._manage_nodes)
         self.create_service(srv.IsActive, '~/is_active', self._is_active)
         self._timer = steady_timer(self, BUSY_S, self._turn)
@@ -75,16 +76,15 @@ class Manager(Node):
         # A machine that lends has no scheduler: the level is that of the graph it lends to.
         if parameters.level_period and 'scheduler' in parameters.nodes:
             self._level = LevelKeeper(self, parameters, Board().hottest)
-        if parameters.monitor_period:
-            self._monitor = GraphMonitor(self, parameters)
+        self._monitor = GraphMonitor(self, parameters) if parameters.monitor_period else None
         if parameters.autostart:
             self._supervisor.command(State.ACTIVE)
 
     def _on_heartbeat(self, message: msg.Heartbeat) -> None:
-        self._supervisor.heard(Heartbeat(
-            node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
-            state=State(message.state), progress=message.progress, working=message.working))
-        self._turn()
+        beat = read_heartbeat(message)
+        self._supervisor.heard(beat)
+        if self._monitor is not None:
+            self._monitor.heard(beat)
 
     def _manage_nodes(
         self, request: srv.ManageNodes.Request, response: srv.ManageNodes.Response,
@@ -116,7 +116,8 @@ class Manager(Node):
         return response
 
     def _turn(self) -> None:
-        """Do what the supervisor decides."""
+        """Tell the supervisor what was heard, and do what it decides."""
+        self._heartbeats.poll()
         reachable = {name for name, node in self._lifecycles.items() if node.is_ready}
         for action in self._supervisor.decide(reachable, self._dead()):
             self._perform(action)

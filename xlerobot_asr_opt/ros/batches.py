@@ -20,6 +20,7 @@ from rclpy.timer import Timer
 from rclpy.waitable import NumberOfEntities, Waitable
 
 from xlerobot_asr_opt.ros import rcl
+from xlerobot_asr_opt.ros.events import forgo_events
 from xlerobot_asr_opt.ros.loans import TakenByUs
 from xlerobot_asr_opt.ros.plain import dtype_of
 
@@ -54,16 +55,9 @@ class BatchSubscription:
         rows = rcl.Rows(dtype_of(message_type), CAPACITY)
         self._subscription = node.create_subscription(
             message_type, topic, callback, qos, callback_group=TakenByUs())
-        self._forgo_events()
+        forgo_events(node, self._subscription)
         self._taker = _Taker(node, self._subscription.handle, rows, callback)
         node.add_waitable(self._taker)
-
-    def _forgo_events(self) -> None:
-        """Wait for no QoS events: Fast DDS wakes whoever does for messages, too, at every turn."""
-        for handler in self._subscription.event_handlers:
-            self._node.remove_waitable(handler)
-            handler.destroy()
-        self._subscription.event_handlers.clear()
 
     def destroy(self) -> None:
         """Destroy the subscription."""

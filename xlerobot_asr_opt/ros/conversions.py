@@ -14,7 +14,9 @@ import numpy.typing as npt
 from builtin_interfaces.msg import Time
 
 from xlerobot_asr_interfaces import msg
+from xlerobot_asr_opt.core import lifecycle
 from xlerobot_asr_opt.core.breaker import State
+from xlerobot_asr_opt.core.managed_node import Heartbeat
 from xlerobot_asr_opt.records import (
     Acknowledgement,
     Chunk,
@@ -41,9 +43,9 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 
 __all__ = [
-    'level_message', 'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_level',
-    'read_recognition', 'read_status', 'read_text', 'read_ticket', 'read_transcript',
-    'read_worker',
+    'level_message', 'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_heartbeat',
+    'read_level', 'read_recognition', 'read_status', 'read_text', 'read_ticket',
+    'read_transcript', 'read_worker',
     'recognition_message', 'states_message', 'time_message', 'transcript_message',
     'write_acknowledgement', 'write_chunk', 'write_grant', 'write_scheduler', 'write_status',
     'write_text', 'write_ticket', 'write_time', 'write_worker',
@@ -161,6 +163,13 @@ def write_acknowledgement(view: View, acknowledgement: Acknowledgement) -> None:
     """Fill an Acknowledgement."""
     view['segment'] = acknowledgement.segment
     view['outcome'] = int(acknowledgement.outcome)
+
+
+def read_heartbeat(message: msg.Heartbeat) -> Heartbeat:
+    """Return a Heartbeat of a message object: its few readers subscribe without a loan."""
+    return Heartbeat(
+        node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
+        state=lifecycle.State(message.state), progress=message.progress, working=message.working)
 
 
 def read_worker(view: View) -> WorkerStatus:

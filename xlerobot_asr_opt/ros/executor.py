@@ -177,6 +177,21 @@ class _Entities:
         self._clients = _all(node.clients for node in nodes)
         self._services = _all(node.services for node in nodes)
         self._timers = _all(node.timers for node in nodes)
+        # Looked up here, and not anew at every wait: a turn of a quiet node is little else.
+        self._handles = [
+            (_rclpy.WaitSet.add_subscription, _handles(self._subscriptions)),
+            (_rclpy.WaitSet.add_guard_condition, _handles(self._guards)),
+            (_rclpy.WaitSet.add_timer, _handles(self._timers)),
+            (_rclpy.WaitSet.add_client, _handles(self._clients)),
+            (_rclpy.WaitSet.add_service, _handles(self._services))]
+        self._kinds = [
+            (kind, {one.handle.pointer: one for one in entities}, act)
+            for kind, entities, act in (
+                ('guard_condition', self._guards, DirectExecutor._on_guard),
+                ('subscription', self._subscriptions, DirectExecutor._on_subscription),
+                ('client', self._clients, DirectExecutor._on_client),
+                ('service', self._services, DirectExecutor._on_service),
+                ('timer', self._timers, DirectExecutor._on_timer)) if entities]
         more = sum((one.get_num_entities() for one in waitables), NumberOfEntities())
         self._wait_set = _rclpy.WaitSet(
             len(self._subscriptions) + more.num_subscriptions,
@@ -191,29 +206,17 @@ class _Entities:
         """Wait until something is ready; list it with what is to be done, events aside."""
         wait_set = self._wait_set
         wait_set.clear_entities()
-        for one in self._subscriptions:
-            wait_set.add_subscription(one.handle)
-        for one in self._guards:
-            wait_set.add_guard_condition(one.handle)
-        for one in self._timers:
-            wait_set.add_timer(one.handle)
-        for one in self._clients:
-            wait_set.add_client(one.handle)
-        for one in self._services:
-            wait_set.add_service(one.handle)
+        for add, handles in self._handles:
+            for handle in handles:
+                add(wait_set, handle)
         for one in (*self._waitables, *self._events):
             one.add_to_wait_set(wait_set)
         wait_set.wait(timeout_ns)
         work: _Work = deque()
-        for kind, entities, act in (
-                ('guard_condition', self._guards, DirectExecutor._on_guard),
-                ('subscription', self._subscriptions, DirectExecutor._on_subscription),
-                ('client', self._clients, DirectExecutor._on_client),
-                ('service', self._services, DirectExecutor._on_service),
-                ('timer', self._timers, DirectExecutor._on_timer)):
-            ready = entities and wait_set.get_ready_entities(kind)
-            if ready:
-                work += [(act, one) for one in entities if one.handle.pointer in ready]
+        for kind, entities, act in self._kinds:
+            # In the order in which they were added; what waitables have added is for them to see.
+            work += [(act, entities[pointer]) for pointer in wait_set.get_ready_entities(kind)
+                     if pointer in entities]
         work += [(DirectExecutor._on_waitable, one)
                  for one in self._waitables if one.is_ready(wait_set)]
         return work
@@ -229,6 +232,10 @@ class _Entities:
 
 def _all(groups: Iterable[Iterable[Any]]) -> list[Any]:
     return [one for group in groups for one in group]
+
+
+def _handles(entities: Iterable[Any]) -> list[Any]:
+    return [one.handle for one in entities]
 
 
 def _finish(coroutine: Any) -> None:

@@ -14,7 +14,7 @@ from xlerobot_asr_opt.core.degradation_signals import DegradationSignals
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import level_message
-from xlerobot_asr_opt.ros.monitor_feed import subscribe
+from xlerobot_asr_opt.ros.monitor_feed import polled
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class LevelKeeper:
         self._told = self._policy.degradation
         self._since_ns = node.get_clock().now().nanoseconds
         self._looks = 0
-        subscribe(node, self, HEARD)
+        self._heard = polled(node, self, HEARD)
         self._publisher = node.create_publisher(
             msg.DegradationLevel, names.LEVEL, names.LATCHED_QOS)
         node.create_service(srv.ForceLevel, names.FORCE_LEVEL, self._force)
@@ -85,6 +85,8 @@ class LevelKeeper:
             self._signals.on_memory(report)
 
     def _look(self) -> None:
+        for subscription in self._heard:
+            subscription.poll()
         if self._heat is not None and self._looks % HEAT_EVERY == 0:
             self._signals.on_heat(self._heat())
         self._looks += 1

@@ -16,6 +16,7 @@ from xlerobot_asr_interfaces.srv import ReleaseMemory
 from xlerobot_asr_opt.core.memory_ladder import Rung, Step, StepReport
 
 if TYPE_CHECKING:
+    from rclpy.client import Client
     from rclpy.node import Node
     from rclpy.task import Future
 
@@ -36,6 +37,7 @@ class _Open:
         before: USS of each node before [bytes].
         after: USS of each node that is done [bytes].
         pid: for RESTART, the process that is to go.
+        asked: for RELEASE, the requests by their clients: rclpy keeps those without an answer.
     """
 
     step: Step
@@ -44,6 +46,7 @@ class _Open:
     before: dict[str, int] = field(default_factory=dict)
     after: dict[str, int] = field(default_factory=dict)
     pid: int = 0
+    asked: list[tuple[Client, Future]] = field(default_factory=list)
 
 
 class MemoryActor:
@@ -110,7 +113,9 @@ class MemoryActor:
             self._finish(work, name, future.result().after)
 
         if self._releases[name].service_is_ready():
-            self._releases[name].call_async(ReleaseMemory.Request()).add_done_callback(answered)
+            future = self._releases[name].call_async(ReleaseMemory.Request())
+            work.asked.append((self._releases[name], future))
+            future.add_done_callback(answered)
 
     def _finish(self, work: _Open, name: str, after: int) -> None:
         """Note that a node is done; the last one ends the step, unless that has ended already."""
@@ -121,6 +126,9 @@ class MemoryActor:
 
     def _close(self) -> None:
         work, self._open = self._open, None
+        for client, future in work.asked:
+            if not future.done():
+                client.remove_pending_request(future)
         before = sum(work.before[name] for name in work.after)
         self._done(
             StepReport(work.step, before, sum(work.after.values()),

@@ -44,6 +44,9 @@ class GraphMonitor:
     Args:
         node: the manager.
         parameters: its own.
+
+    Attributes:
+        heard: takes a Heartbeat of the core: the manager hears them anyway.
     """
 
     def __init__(self, node: Node, parameters: ManagerParameters) -> None:
@@ -52,7 +55,8 @@ class GraphMonitor:
         self._monitor = Monitor(parameters, time.monotonic)
         self._told: dict[str, tuple[bool, float]] = {}
         self._closed = False
-        self._feed = MonitorFeed(node, self._monitor, self._guarded)
+        self.heard = self._guarded(self._monitor.on_heartbeat)
+        self._feed = MonitorFeed(node, self._monitor, self._guarded, hosted=True)
         self._publisher = None
         if DiagnosticArray is None:
             logger.info('diagnostic_msgs is not installed: nothing is told on %s',
@@ -74,6 +78,7 @@ class GraphMonitor:
             self._exporter.close()
 
     def _turn(self) -> None:
+        self._feed.poll()
         judgements = self._monitor.judge()
         self._log(judgements)
         if self._publisher is not None:

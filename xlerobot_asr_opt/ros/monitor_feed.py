@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.cache_records import CacheStatistics
 from xlerobot_asr_opt.core.dispatch_records import DispatchStatistics
-from xlerobot_asr_opt.core.lifecycle import State
-from xlerobot_asr_opt.core.managed_node import Heartbeat
 from xlerobot_asr_opt.core.memory_ladder import Rung
 from xlerobot_asr_opt.core.monitor.judgement import (
     BackendReport,
@@ -23,22 +21,23 @@ from xlerobot_asr_opt.records import WorkerStatus
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import (
     BREAKER_STATES,
+    read_heartbeat,
     read_level,
     read_status,
     read_text,
     read_transcript,
 )
+from xlerobot_asr_opt.ros.polled import PolledSubscription
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.qos import QoSProfile
-    from rclpy.subscription import Subscription
     from rclpy.task import Future
 
     from xlerobot_asr_opt.core.monitor.monitor import Monitor
 
-__all__ = ['MonitorFeed', 'subscribe']
+__all__ = ['MonitorFeed', 'polled']
 
 CACHE_PERIOD_S = 5.0
 """Between two questions to the cache."""
@@ -53,19 +52,31 @@ class MonitorFeed:
         node: any node in the namespace of the graph.
         monitor: what is fed.
         guard: wraps every callback, for what is to become of its exceptions.
+        hosted: the node is the manager's, which hands the monitor the heartbeats that it hears
+            anyway, and calls poll() before each judgement: most of what comes waits for that.
     """
 
     def __init__(
         self, node: Node, monitor: Monitor,
         guard: Callable[[Callable[..., None]], Callable[..., None]] = lambda callback: callback,
+        *, hosted: bool = False,
     ) -> None:
         self._node = node
         self._monitor = monitor
         self._guard = guard
-        self._subscriptions = subscribe(node, monitor, FEEDS, guard)
+        self._polled = polled(node, monitor, PATIENT) if hosted else []
+        ours = {*PATIENT, names.HEARTBEATS} if hosted else set()
+        self._subscriptions = [
+            node.create_subscription(kind, topic, guard(functools.partial(take, monitor)), qos)
+            for topic, (kind, take, qos) in FEEDS.items() if topic not in ours]
         self._cache = node.create_client(srv.CacheStatistics, names.CACHE_STATISTICS)
         self._question: Future | None = None
         self._timer = steady_timer(node, CACHE_PERIOD_S, guard(self._ask))
+
+    def poll(self) -> None:
+        """Hand over what has come since; its exceptions are the caller's."""
+        for subscription in self._polled:
+            subscription.poll()
 
     def close(self) -> None:
         """Hear no more."""
@@ -73,6 +84,8 @@ class MonitorFeed:
         self._node.destroy_client(self._cache)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        for waiting in self._polled:
+            waiting.destroy()
 
     def _ask(self) -> None:
         """Ask the cache; a question without an answer is given up at the next one."""
@@ -113,9 +126,7 @@ def _stream(monitor: Monitor, message: msg.StreamStatus) -> None:
 
 
 def _heartbeat(monitor: Monitor, message: msg.Heartbeat) -> None:
-    monitor.on_heartbeat(Heartbeat(
-        node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
-        state=State(message.state), progress=message.progress, working=message.working))
+    monitor.on_heartbeat(read_heartbeat(message))
 
 
 def _worker(monitor: Monitor, message: msg.WorkerStatus) -> None:
@@ -159,21 +170,19 @@ FEEDS: dict[str, tuple[type, Callable[[Any, Any], None], QoSProfile]] = {
     names.MEMORY: (msg.MemoryReport, _memory, names.LATCHED_QOS),
     names.LEVEL: (msg.DegradationLevel, _level, names.LATCHED_QOS),
 }
-"""What a graph tells of itself, by topic: its type, and what hands it to a listener."""
+"""What a graph tells of itself, by topic: its type, what takes it, and how it is carried."""
+PATIENT = (names.SCHEDULER, names.TRANSCRIPT, names.WORKERS, names.BACKENDS, names.MEMORY,
+           names.LEVEL)
+"""What may wait for a second. The pace of a stream is told by when its states come."""
 
 
-def subscribe(
-    node: Node, listener: object, topics: Collection[str],
-    guard: Callable[[Callable[..., None]], Callable[..., None]] = lambda callback: callback,
-) -> list[Subscription]:
-    """Hand the records of some topics of FEEDS to a listener.
+def polled(node: Node, listener: object, topics: Iterable[str]) -> list[PolledSubscription]:
+    """Have a listener handed the records of some topics whenever they are polled.
 
     Args:
         node: who subscribes.
         listener: has the methods on_... of Monitor that belong to the topics.
         topics: keys of FEEDS.
-        guard: wraps every callback.
     """
-    return [
-        node.create_subscription(kind, topic, guard(functools.partial(take, listener)), qos)
-        for topic, (kind, take, qos) in FEEDS.items() if topic in topics]
+    return [PolledSubscription(node, kind, topic, functools.partial(take, listener), qos)
+            for topic, (kind, take, qos) in FEEDS.items() if topic in topics]
