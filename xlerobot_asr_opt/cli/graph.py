@@ -17,6 +17,7 @@ from xlerobot_asr_opt.processes import GraphArguments, Process, process_table
 from xlerobot_asr_opt.ros.shared_memory import sweep_stale_segments
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
@@ -90,6 +91,15 @@ class Graph:
     def given_up(self) -> dict[str, str]:
         """Why a process is not started any more, by the name of its node."""
         return self._group.given_up
+
+    @property
+    def manager_pid(self) -> int:
+        """The process of the manager; 0: none runs."""
+        return self.pids.get(self._processes[-1].name, 0)
+
+    def signal_manager(self, number: signal.Signals) -> None:
+        """Send a signal to the process of the manager, if one runs."""
+        self._group.send(self._processes[-1].name, number)
 
     def start(self) -> None:
         """Start the processes; return at once."""

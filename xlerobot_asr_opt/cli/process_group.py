@@ -91,6 +91,12 @@ class ProcessGroup:
         _signal(self._keepers, signal.SIGTERM, patience=begin + KILL_S - time.monotonic())
         _signal(self._keepers, signal.SIGKILL, patience=None)
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one child, if it runs."""
+        for keeper in self._keepers:
+            if keeper.child.name == name:
+                keeper.send(number)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no child runs and none will be started; return whether that is so."""
         return _wait(self._keepers, timeout)
