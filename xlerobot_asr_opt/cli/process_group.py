@@ -69,10 +69,13 @@ class ProcessGroup:
     Args:
         children: what to start.
         write: takes their output.
+        ended: called when a child has ended, in its thread, before it is started again.
     """
 
-    def __init__(self, children: Sequence[Child], write: Write) -> None:
-        self._keepers = [_Keeper(child, write) for child in children]
+    def __init__(
+        self, children: Sequence[Child], write: Write, ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._keepers = [_Keeper(child, write, ended) for child in children]
 
     def start(self) -> None:
         """Start every child."""
@@ -125,8 +128,9 @@ class ProcessGroup:
 class _Keeper:
     """One child: its thread, its present process, its last words."""
 
-    def __init__(self, child: Child, write: Write) -> None:
+    def __init__(self, child: Child, write: Write, ended: Callable[[], None]) -> None:
         self.child = child
+        self._ended = ended
         self.given_up = ''
         self.status = 0
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
@@ -176,6 +180,7 @@ class _Keeper:
         self.status = process.wait()
         if self._stopping.is_set():
             return None
+        self._ended()
         ended = f'ended with {_describe(self.status)}'
         delay = self._respawning.after(time.monotonic() - begin, self.status)
         if delay is None or not self.child.respawn:
