@@ -85,6 +85,8 @@ class ManagedNode:
         asked: when its state was asked for last.
         reached: when its services were there last.
         incarnation: of its process; None: it was not heard, or it has ended.
+        met: since when its process has been heard again and again.
+        heard: when its process was heard last.
         moved: when its progress counter was other than before.
         past: processes that it had before, and when each of them was known to be over.
         excused: the end of its process was foreseen, and is no failure.
@@ -103,6 +105,8 @@ class ManagedNode:
     incarnation: int | None = None
     pid: int = 0
     progress: int = 0
+    met: float = 0.0
+    heard: float = float('-inf')
     moved: float = 0.0
     working: float = 0.0
     past: dict[int, float] = field(default_factory=dict)
@@ -153,6 +157,7 @@ class ManagedNode:
         self.since += gap
         self.asked += gap
         self.reached += gap
+        self.met += gap
         self.moved += gap
         self.past = {incarnation: over + gap for incarnation, over in self.past.items()}
 

@@ -6,7 +6,7 @@ changed(), what is wanted by command(), and decide() returns what is to be done.
 Each node is in one phase:
 
     UNKNOWN   once its process was heard and its services are there, its state is asked for, again
-       |      and again, until it is told
+       |      and again, until it is told; one that beats and never tells is ended
        |  answered
     RESTING   in a primary state; it takes the next step towards the goal as soon as its gate is
        |  ^   open and its backoff over
@@ -57,6 +57,11 @@ WINDOW = 600.0
 LEFT_AFTER = 1.0
 """Time without a node's services after which it counts as gone: discovery now and then loses
 sight of a service for a moment [s]."""
+DEAF_AFTER = 20.0
+"""Time for which a process may beat without an answer to what its state is: it does not hear, as
+happens when the middleware has lost its port, and would never be brought up [s]."""
+BEATS = 2.0
+"""A process goes on beating if it is heard again within this time [s]."""
 STALL = 1.0
 """A supervisor that was not called for this long was held up itself, and blames nobody [s]."""
 
@@ -166,6 +171,9 @@ class Supervisor:
             self._welcome(node, beat, now)
         if beat.progress != node.progress:
             node.progress, node.moved = beat.progress, now
+        if now - node.heard > BEATS:
+            node.met = now
+        node.heard = now
         node.working = beat.working
         if node.phase is Phase.RESTING and beat.state is not node.state:
             node.enter(Phase.UNKNOWN, now)
@@ -249,6 +257,9 @@ class Supervisor:
                 return f'no progress for {limits.heartbeat_timeout:g} s'
             if node.working > limits.work_timeout:
                 return f'one piece of work took over {limits.work_timeout:g} s'
+            if (node.phase is Phase.UNKNOWN and now - max(node.since, node.met) > DEAF_AFTER
+                    and now - node.heard < BEATS):
+                return f'it beats, and has not answered for {DEAF_AFTER:g} s'
         return ''
 
     def _advance(
@@ -304,7 +315,7 @@ class Supervisor:
             self._bury(node, 'its process was replaced', now)
         node.past.pop(beat.incarnation, None)
         node.incarnation, node.pid = beat.incarnation, beat.pid
-        node.progress, node.moved = beat.progress, now
+        node.progress, node.moved, node.met = beat.progress, now, now
 
     def _bury(self, node: ManagedNode, reason: str, now: float) -> None:
         """A process that has ended, or must have."""
