@@ -13,57 +13,81 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import threading
+import time
 from pathlib import Path
 from typing import IO
 
-from xlerobot_asr_opt.ros.shared_memory import sweep_stale_segments
+from xlerobot_asr_opt.ros.shared_memory import mapped_files, sweep_stale_segments
 
 __all__ = ['DeadPorts']
 
 FORGOTTEN_S = 30.0
 """By then everybody has forgotten who was killed, after a lease of 20 s [s]."""
+LOOK_S = 1.0
+"""How often it is looked whether anybody still knows a port that is held [s]."""
 _DIRECTORY = Path('/dev/shm')
 
 
 class DeadPorts:
-    """Holds the locks of ports whose owners have ended, each for a while, and sweeps after that.
+    """Holds the locks of ports whose owners have ended, until nobody has them mapped; then sweeps.
 
     Args:
         directory: where the middleware's shared memory lies.
-        forgotten_s: for how long a lock is held [s].
+        look_s: how often it is looked [s].
     """
 
-    def __init__(
-        self, directory: Path = _DIRECTORY, forgotten_s: float = FORGOTTEN_S,
-    ) -> None:
+    def __init__(self, directory: Path = _DIRECTORY, look_s: float = LOOK_S) -> None:
         self._directory = directory
-        self._forgotten_s = forgotten_s
+        self._look_s = look_s
         self._lock = threading.Lock()
-        self._held: dict[threading.Timer, list[IO[bytes]]] = {}
+        self._held: dict[IO[bytes], float] = {}
+        self._timer: threading.Timer | None = None
 
     def hold(self) -> None:
         """Take over what has no owner now: when a process has ended, before another starts."""
-        ports = [lock for lock in map(_take, self._directory.glob('fast*_port*_el')) if lock]
-        timer = threading.Timer(self._forgotten_s, lambda: self._let_go(timer))
-        timer.daemon = True
+        until = time.monotonic() + FORGOTTEN_S
+        taken = map(_take, self._directory.glob('fast*_port*_el'))
         with self._lock:
-            self._held[timer] = ports
-        timer.start()
+            self._held.update((port, until) for port in taken if port is not None)
+            if self._timer is None:
+                self._look_later()
 
     def close(self) -> None:
         """Let go of all."""
         with self._lock:
-            held, self._held = self._held, {}
-        for timer, ports in held.items():
-            timer.cancel()
-            _close(ports)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
+            self._let_go(self._held)
 
-    def _let_go(self, timer: threading.Timer) -> None:
+    def _look_later(self) -> None:
+        self._timer = threading.Timer(self._look_s, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        """Let go of what nobody knows any more, and look again if something is left."""
         with self._lock:
-            ports = self._held.pop(timer, None)
-        if ports is not None:
-            _close(ports)
-            sweep_stale_segments(self._directory)
+            if self._timer is not threading.current_thread():
+                return
+            known, now = mapped_files(self._directory), time.monotonic()
+            self._let_go({port: until for port, until in self._held.items()
+                          if _name(port) not in known or now > until})
+            if self._held:
+                self._look_later()
+                return
+            self._timer = None
+        sweep_stale_segments(self._directory)
+
+    def _let_go(self, ports: dict[IO[bytes], float]) -> None:
+        for port in list(ports):
+            del self._held[port]
+            port.close()
+
+
+def _name(lock: IO[bytes]) -> str:
+    """The name of the port that a lock is for."""
+    return Path(lock.name).name.removesuffix('_el')
 
 
 def _take(path: Path) -> IO[bytes] | None:
@@ -76,8 +100,3 @@ def _take(path: Path) -> IO[bytes] | None:
             return None
         stack.pop_all()
         return lock
-
-
-def _close(ports: list[IO[bytes]]) -> None:
-    for lock in ports:
-        lock.close()
