@@ -23,7 +23,7 @@ __all__ = ['DeadPorts']
 
 FORGOTTEN_S = 30.0
 """By then everybody has forgotten who was killed, after a lease of 20 s [s]."""
-LOOK_S = 1.0
+LOOK_S = 2.0
 """How often it is looked whether anybody still knows a port that is held [s]."""
 _DIRECTORY = Path('/dev/shm')
 
@@ -67,12 +67,15 @@ class DeadPorts:
 
     def _look(self) -> None:
         """Let go of what nobody knows any more, and look again if something is left."""
+        # Looking takes its time on a busy machine: hold() must not wait for it.
+        with self._lock:
+            before = set(self._held)
+        known, now = mapped_files(self._directory), time.monotonic()
         with self._lock:
             if self._timer is not threading.current_thread():
                 return
-            known, now = mapped_files(self._directory), time.monotonic()
             self._let_go({port: until for port, until in self._held.items()
-                          if _name(port) not in known or now > until})
+                          if port in before and (_name(port) not in known or now > until)})
             if self._held:
                 self._look_later()
                 return
