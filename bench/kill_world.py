@@ -190,7 +190,7 @@ class World:
         """Whether the manager says that all are active, now or a moment ago."""
         if time.monotonic() - self._asked >= ASK_S:
             self._asked = time.monotonic()
-            self._answer = self._activity.poll(0.005)
+            self._answer = self._activity.poll(ASK_S)
         return self._answer is not None and self._answer[0]
 
     def forget_answer(self):
