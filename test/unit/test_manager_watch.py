@@ -4,7 +4,14 @@ import signal
 
 import pytest
 
-from xlerobot_asr_opt.core.manager_watch import GRACE_S, HUNG_S, STALL_S, START_S, ManagerWatch
+from xlerobot_asr_opt.core.manager_watch import (
+    GRACE_S,
+    HUNG_S,
+    STALL_S,
+    START_S,
+    STARVED,
+    ManagerWatch,
+)
 
 
 class Looks:
@@ -12,7 +19,8 @@ class Looks:
 
     def __init__(self):
         self.now = 100.0
-        self.watch = ManagerWatch(lambda: self.now)
+        self.waited = 0.0
+        self.watch = ManagerWatch(lambda: self.now, lambda _pid: self.waited)
 
     def look(self, *, answers=False, pid=7, seconds=1.0):
         self.now += seconds
@@ -74,3 +82,12 @@ def test_what_is_shorter_than_a_stall_counts(looks):
     looks.look(answers=True)
     assert looks.look(seconds=STALL_S) is None
     assert looks.look(seconds=STALL_S) is signal.SIGABRT
+
+
+def test_one_that_has_no_processor_is_given_time_but_not_for_ever(looks):
+    looks.look(answers=True)
+    sent = []
+    for _ in range(int(STARVED * HUNG_S)):
+        looks.waited += 0.9
+        sent.append(looks.look())
+    assert sent == [None] * int(STARVED * HUNG_S - 1) + [signal.SIGABRT]

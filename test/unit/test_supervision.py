@@ -20,6 +20,7 @@ from xlerobot_asr_opt.core.supervision import (
     GRACE,
     LEFT_AFTER,
     STALL,
+    STARVED,
     WINDOW,
     Supervisor,
 )
@@ -611,6 +612,33 @@ class TestHanging:
         world.die(MIDDLE)
         world.wait(5.0)
         assert world.said('its process was replaced; attempt 2') == 1
+
+    def test_one_that_has_no_processor_is_not_hung(self):
+        world = World.up(heartbeat_timeout=4.0)
+        process = world.starve(MIDDLE)
+        world.wait(0.9 * STARVED * 4.0)
+        process.hung = False
+        world.wait(2.0)
+        assert not world.kills
+        assert not world.reports
+
+    def test_one_that_has_no_processor_for_very_long_is(self):
+        world = World.up(heartbeat_timeout=4.0)
+        world.starve(MIDDLE)
+        waited = world.until(lambda: world.kills)
+        assert waited == pytest.approx(STARVED * 4.0, abs=BEAT + TURN)
+
+    def test_one_that_had_no_processor_and_then_hangs_is_found(self):
+        world = World.up(heartbeat_timeout=4.0)
+        world.starve(MIDDLE)
+        world.wait(3.0)
+        begin = world.starved[MIDDLE]
+        waited = 0.0
+        while not world.kills:
+            world.starved[MIDDLE] = begin + waited
+            world.turn()
+            waited += TURN
+        assert waited == pytest.approx(4.0, abs=BEAT + TURN)
 
     @pytest.mark.parametrize('lost', ['questions', 'services'])
     def test_one_that_beats_and_never_answers_is_replaced(self, lost):

@@ -17,6 +17,7 @@ from xlerobot_asr_opt.cli.graph import Graph
 from xlerobot_asr_opt.cli.service_manager import Pulse, ServiceManager
 from xlerobot_asr_opt.core.manager_watch import ManagerWatch
 from xlerobot_asr_opt.errors import AsrError
+from xlerobot_asr_opt.local_process import waited_s
 from xlerobot_asr_opt.models.paths import state_root
 from xlerobot_asr_opt.parameters import Parameter, table
 from xlerobot_asr_opt.processes import GraphArguments
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _keep(graph: Graph, service: ServiceManager, enough: threading.Event) -> None:
     """Watch a graph that is active, until it is enough."""
-    watch = ManagerWatch(time.monotonic)
+    watch = ManagerWatch(time.monotonic, waited_s)
     with graph.activity() as activity:
         pulse = None
         if service.watchdog_s:

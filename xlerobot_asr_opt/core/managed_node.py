@@ -88,6 +88,7 @@ class ManagedNode:
         met: since when its process has been heard again and again.
         heard: when its process was heard last.
         moved: when its progress counter was other than before.
+        waited: how long its process had waited for a processor by then.
         past: processes that it had before, and when each of them was known to be over.
         excused: the end of its process was foreseen, and is no failure.
         unwanted: its process is to make way for another, although it works.
@@ -106,6 +107,7 @@ class ManagedNode:
     pid: int = 0
     progress: int = 0
     met: float = 0.0
+    waited: float = 0.0
     heard: float = float('-inf')
     moved: float = 0.0
     working: float = 0.0

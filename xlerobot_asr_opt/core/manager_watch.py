@@ -18,6 +18,8 @@ START_S = 15.0
 again [s]."""
 GRACE_S = 1.0
 """Time to leave a trace of where it hangs, before it is killed [s]."""
+STARVED = 5
+"""One that waits for a processor gets this many times the time."""
 STALL_S = 2.0
 """A watch that was not called for this long was held up itself, and blames nobody [s]."""
 
@@ -27,10 +29,15 @@ class ManagerWatch:
 
     Args:
         clock: monotonic time [s].
+        waited: how long a process has been ready to run without a processor so far [s].
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], waited: Callable[[int], float] = lambda _pid: 0.0,
+    ) -> None:
         self._clock = clock
+        self._waited = waited
+        self._waited_before = 0.0
         self._last = self._since = clock()
         self._pid = 0
         self._patience = START_S
@@ -50,8 +57,17 @@ class ManagerWatch:
         if answers or pid != self._pid:
             self._patience = HUNG_S if answers else START_S
             self._pid, self._since, self._ending = pid, now, False
-        if not pid or now - self._since < self._patience:
+            self._waited_before = self._waited(pid)
+        if not pid or not self._is_over(now - self._since):
             return None
         number = signal.SIGKILL if self._ending else signal.SIGABRT
         self._ending, self._since, self._patience = True, now, GRACE_S
         return number
+
+    def _is_over(self, seconds: float) -> bool:
+        """Whether so long a silence is too long for a process that had a processor."""
+        if seconds < self._patience:
+            return False
+        starved = self._waited(self._pid) - self._waited_before
+        return (self._ending or seconds - starved >= self._patience
+                or seconds >= STARVED * self._patience)
