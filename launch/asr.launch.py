@@ -20,6 +20,7 @@ from xlerobot_asr_opt.core.respawning import EXIT_CONFIGURATION, Respawning
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import table
 from xlerobot_asr_opt.processes import GraphArguments, Process, process_table, read_arguments
+from xlerobot_asr_opt.ros.dead_ports import DeadPorts
 from xlerobot_asr_opt.ros.shared_memory import sweep_stale_segments
 
 PATIENCE_S = '1.0'
@@ -44,10 +45,12 @@ def _start_graph(context: LaunchContext) -> list[Node]:
         for item in table(GraphArguments)})
     processes = process_table(arguments)
     sweep_stale_segments()
-    return [_start(process, Respawning(process.respawn_delay)) for process in processes]
+    dead_ports = DeadPorts()
+    return [_start(process, Respawning(process.respawn_delay), dead_ports)
+            for process in processes]
 
 
-def _start(process: Process, respawning: Respawning) -> Node:
+def _start(process: Process, respawning: Respawning, dead_ports: DeadPorts) -> Node:
     begin = time.monotonic()
 
     def ended(event: ProcessExited, context: LaunchContext) -> TimerAction | None:
@@ -55,13 +58,14 @@ def _start(process: Process, respawning: Respawning) -> Node:
             return None
         if event.returncode == EXIT_CONFIGURATION:
             raise ConfigurationError(f'{process.full_name} cannot run: its last line says why')
+        dead_ports.hold()
         delay = respawning.after(time.monotonic() - begin, event.returncode)
         if delay is None:
             launch.logging.get_logger(process.name).error('given up: it ends whenever it starts')
             return None
         return TimerAction(
             period=delay,
-            actions=[OpaqueFunction(function=lambda _: [_start(process, respawning)])])
+            actions=[OpaqueFunction(function=lambda _: [_start(process, respawning, dead_ports)])])
 
     return Node(
         package='xlerobot_asr_opt', executable=process.executable, name=process.name,

@@ -8,7 +8,7 @@ import re
 import signal
 from pathlib import Path
 
-__all__ = ['is_running', 'runs_node', 'signal_node']
+__all__ = ['is_running', 'runs_node', 'signal_node', 'waited_s']
 
 STAT_SIZE = 512
 """Of /proc/PID/stat, more than its name and state ever take [bytes]."""
@@ -23,6 +23,16 @@ def is_running(pid: int) -> bool:
         # The state follows the name, which is in brackets and may hold brackets itself.
         return stat.rpartition(b') ')[2][:1] not in (b'Z', b'X')
     return False
+
+
+def waited_s(pid: int) -> float:
+    """How long a process's first thread has been ready to run, and had no processor [s].
+
+    0: the process has gone, or this kernel does not tell.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f'/proc/{pid}/schedstat').read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def runs_node(pid: int, node: str, executable: str) -> bool:

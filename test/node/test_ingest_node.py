@@ -58,7 +58,7 @@ class Players:
         self.schedulers = world.voice(
             msg.SchedulerStatus, names.SCHEDULER, conversions.write_scheduler, names.LATCHED_QOS)
         self.transcripts = world.player.create_publisher(
-            msg.Transcript, names.TRANSCRIPT, names.TRANSCRIPT_QOS)
+            msg.Transcript, names.TRANSCRIPT, names.KEPT_TRANSCRIPT_QOS)
         self.tickets, self.previews = [], []
         world.listen(msg.SpeechTicket, names.TICKETS, self._on_ticket, names.CONTROL_QOS)
         self.segments = world.listen(

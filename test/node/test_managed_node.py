@@ -26,7 +26,7 @@ class Stage(ManagedNode):
 
     def __init__(self):
         super().__init__('stage', CacheParameters)
-        self.error = None
+        self.error = self.worse = None
         self.undone = 0
 
     def configure(self):
@@ -35,6 +35,8 @@ class Stage(ManagedNode):
 
     def cleanup(self):
         self.undone += 1
+        if self.worse is not None:
+            raise self.worse
 
 
 @pytest.fixture
@@ -89,3 +91,14 @@ def test_any_other_error_ends_the_process_with_its_traceback(world, capfd):
     said = capfd.readouterr().err
     assert 'Traceback' in said
     assert 'ZeroDivisionError: in the midst of it' in said
+
+
+def test_one_that_cannot_be_undone_ends_the_process_too(world, capfd):
+    world.node.error, world.node.worse = ConfigurationError('no such model'), OSError('stuck')
+    with pytest.raises(SystemExit) as ended:
+        world.transit(Transition.CONFIGURE)
+    assert ended.value.code == 1
+    said = capfd.readouterr().err
+    assert 'configure failed: no such model' in said
+    assert 'OSError: stuck' in said
+    world.node.worse = None

@@ -145,6 +145,20 @@ def test_a_ticket_becomes_a_grant_and_its_recognition_a_transcript(begin):
     assert players.texts == ['go to the kitchen']
 
 
+def test_who_finds_the_scheduler_late_gets_what_he_has_missed_if_he_asks_for_it(begin):
+    players = begin()
+    players.offer()
+    players.speak()
+    players.answer(players.granted(1), 'go to the kitchen')
+    players.told(1)
+    late = [players.world.listen(msg.Transcript, names.TRANSCRIPT, lambda said: said.text, kind)
+            for kind in (names.KEPT_TRANSCRIPT_QOS, names.TRANSCRIPT_QOS)]
+    players.speak()
+    players.answer(players.granted(2), 'stop')
+    players.world.spin_until(lambda: all('stop' in heard for heard in late), 'the second')
+    assert late == [['go to the kitchen', 'stop'], ['stop']]
+
+
 def test_silence_has_a_transcript_and_no_text(begin):
     players = begin()
     players.offer()

@@ -76,6 +76,7 @@ class World:
         refuses: how often a node still refuses a transition.
         hangs_in: transitions that never end.
         lost: requests, questions and heartbeats that still get lost, by node and type.
+        starved: since when a node has had no processor, though it could go on [s].
         unanswered: transitions of a node whose end is still not told.
     """
 
@@ -95,12 +96,14 @@ class World:
         self.hangs_in: set[tuple[str, Transition]] = set()
         self.lost: Counter[tuple[str, type]] = Counter()
         self.unanswered: Counter[str] = Counter()
+        self.starved: dict[str, float] = {}
         self.forget()
         self.processes: dict[str, Process | None] = dict.fromkeys(NODES)
         for name in NODES:
             if name not in absent:
                 self.start(name).state = (states or {}).get(name, State.UNCONFIGURED)
-        self.supervisor = Supervisor(NODES, ManagerParameters(**limits), lambda: self.now)
+        self.supervisor = Supervisor(
+            NODES, ManagerParameters(**limits), lambda: self.now, self._waited)
 
     @classmethod
     def up(cls, **limits: object) -> World:
@@ -134,6 +137,15 @@ class World:
         process = self[name]
         process.hung, process.stubborn = True, stubborn
         return process
+
+    def starve(self, name: str) -> Process:
+        """Others have the processor: the node neither beats nor answers."""
+        self.starved[name] = self.now
+        return self.hang(name)
+
+    def _waited(self, pid: int) -> float:
+        names = [name for name, one in self.processes.items() if one and one.pid == pid]
+        return sum(self.now - self.starved.get(name, self.now) for name in names)
 
     def hide(self, name: str, seconds: float) -> None:
         """The node's services are out of sight, though its heartbeats are not."""

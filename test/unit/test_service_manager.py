@@ -60,36 +60,29 @@ class Patient:
 
     def __init__(self):
         self.now = 100.0
-        self.alive = True
-        self.asked = []
         self.told = []
-        self.pulse = Pulse(8.0, self._answer, self.told.append, lambda: self.now)
-
-    def _answer(self):
-        self.asked.append(self.now)
-        return self.alive
+        self.pulse = Pulse(8.0, lambda text: self.told.append((self.now, text)),
+                           lambda: self.now)
 
     def at(self, now, *, alive):
-        self.now, self.alive = now, alive
-        self.pulse.turn()
+        self.now = now
+        self.pulse.turn(answers=alive)
 
 
-def test_a_living_one_is_asked_four_times_a_period():
+def test_of_a_living_one_it_is_told_four_times_a_period():
     patient = Patient()
     for half_seconds in range(17):
         patient.at(100.0 + half_seconds / 2, alive=True)
-    assert patient.asked == [100.0, 102.0, 104.0, 106.0, 108.0]
-    assert patient.told == ['WATCHDOG=1'] * 5
+    assert patient.told == [(now, 'WATCHDOG=1') for now in (100.0, 102.0, 104.0, 106.0, 108.0)]
 
 
-def test_without_an_answer_there_is_no_sign_of_life_and_each_turn_asks_again():
+def test_without_an_answer_there_is_no_sign_of_life_and_the_next_answer_is_passed_on():
     patient = Patient()
     for now in (100.0, 100.5, 101.0, 101.5):
         patient.at(now, alive=False)
-    assert patient.asked == [100.0, 100.5, 101.0, 101.5]
     assert patient.told == []
     patient.at(102.0, alive=True)
-    assert patient.told == ['WATCHDOG=1']
+    assert patient.told == [(102.0, 'WATCHDOG=1')]
 
 
 class Answers:

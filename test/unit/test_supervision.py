@@ -15,11 +15,13 @@ from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.core.managed_node import MOST_PAST, Ask, ChangeState, Heartbeat
 from xlerobot_asr_opt.core.supervision import (
     ASK_INTERVAL,
+    DEAF_AFTER,
     DOUBT_AFTER,
     GRACE,
     LEFT_AFTER,
     MOST_TOLD,
     STALL,
+    STARVED,
     WINDOW,
     Supervisor,
 )
@@ -611,6 +613,55 @@ class TestHanging:
         world.die(MIDDLE)
         world.wait(5.0)
         assert world.said('its process was replaced; attempt 2') == 1
+
+    def test_one_that_has_no_processor_is_not_hung(self):
+        world = World.up(heartbeat_timeout=4.0)
+        process = world.starve(MIDDLE)
+        world.wait(0.9 * STARVED * 4.0)
+        process.hung = False
+        world.wait(2.0)
+        assert not world.kills
+        assert not world.reports
+
+    def test_one_that_has_no_processor_for_very_long_is(self):
+        world = World.up(heartbeat_timeout=4.0)
+        world.starve(MIDDLE)
+        waited = world.until(lambda: world.kills)
+        assert waited == pytest.approx(STARVED * 4.0, abs=BEAT + TURN)
+
+    def test_one_that_had_no_processor_and_then_hangs_is_found(self):
+        world = World.up(heartbeat_timeout=4.0)
+        world.starve(MIDDLE)
+        world.wait(3.0)
+        begin = world.starved[MIDDLE]
+        waited = 0.0
+        while not world.kills:
+            world.starved[MIDDLE] = begin + waited
+            world.turn()
+            waited += TURN
+        assert waited == pytest.approx(4.0, abs=BEAT + TURN)
+
+    @pytest.mark.parametrize('lost', ['questions', 'services'])
+    def test_one_that_beats_and_never_answers_is_replaced(self, lost):
+        world = World.up()
+        if lost == 'questions':
+            world.lost[MIDDLE, Ask] = 10**6
+        else:
+            world.hide(MIDDLE, 2 * DEAF_AFTER)
+        world.die(MIDDLE)
+        waited = world.until(lambda: world.kills, 2 * DEAF_AFTER)
+        assert waited > DEAF_AFTER
+        assert world.said(f'it beats, and has not answered for {DEAF_AFTER:g} s; attempt 2') == 1
+        world.lost.clear()
+        world.until(lambda: not world.missing, 2 * DEAF_AFTER)
+        assert [kill.node for _, kill in world.kills] == [MIDDLE]
+
+    def test_one_that_is_not_heard_either_is_not_blamed_for_its_silence(self):
+        world = World.up()
+        world.hide(MIDDLE, 3 * DEAF_AFTER)
+        world.lost[MIDDLE, Heartbeat] = 10**6
+        world.wait(2 * DEAF_AFTER)
+        assert not world.kills
 
     def test_heartbeats_without_progress_are_no_sign_of_life(self):
         world = World.up()

@@ -14,9 +14,11 @@ from xlerobot_asr_opt.cli.process_group import Child, ProcessGroup
 from xlerobot_asr_opt.core.managed_node import REFUSED, Phase
 from xlerobot_asr_opt.errors import AsrError, ConfigurationError
 from xlerobot_asr_opt.processes import GraphArguments, Process, process_table
+from xlerobot_asr_opt.ros.dead_ports import DeadPorts
 from xlerobot_asr_opt.ros.shared_memory import sweep_stale_segments
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
@@ -73,7 +75,9 @@ class Graph:
         self._line = line
         self._processes = process_table(arguments)
         self._directory = tempfile.TemporaryDirectory(prefix='xlerobot-asr-')
-        self._group = ProcessGroup([self._child(process) for process in self._processes], write)
+        self._dead_ports = DeadPorts()
+        self._group = ProcessGroup(
+            [self._child(process) for process in self._processes], write, self._dead_ports.hold)
         self._started = 0.0
 
     @property
@@ -90,6 +94,15 @@ class Graph:
     def given_up(self) -> dict[str, str]:
         """Why a process is not started any more, by the name of its node."""
         return self._group.given_up
+
+    @property
+    def manager_pid(self) -> int:
+        """The process of the manager; 0: none runs."""
+        return self.pids.get(self._processes[-1].name, 0)
+
+    def signal_manager(self, number: signal.Signals) -> None:
+        """Send a signal to the process of the manager, if one runs."""
+        self._group.send(self._processes[-1].name, number)
 
     def start(self) -> None:
         """Start the processes; return at once."""
@@ -150,6 +163,7 @@ class Graph:
     def stop(self) -> None:
         """End every process, readers of loaned memory first; returns within three seconds."""
         self._group.stop()
+        self._dead_ports.close()
         self._directory.cleanup()
         sweep_stale_segments()
 

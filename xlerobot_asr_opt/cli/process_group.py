@@ -69,10 +69,13 @@ class ProcessGroup:
     Args:
         children: what to start.
         write: takes their output.
+        ended: called when a child has ended, in its thread, before it is started again.
     """
 
-    def __init__(self, children: Sequence[Child], write: Write) -> None:
-        self._keepers = [_Keeper(child, write) for child in children]
+    def __init__(
+        self, children: Sequence[Child], write: Write, ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._keepers = [_Keeper(child, write, ended) for child in children]
 
     def start(self) -> None:
         """Start every child."""
@@ -90,6 +93,12 @@ class ProcessGroup:
         self.wait(begin + TERMINATE_S - time.monotonic())
         _signal(self._keepers, signal.SIGTERM, patience=begin + KILL_S - time.monotonic())
         _signal(self._keepers, signal.SIGKILL, patience=None)
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to one child, if it runs."""
+        for keeper in self._keepers:
+            if keeper.child.name == name:
+                keeper.send(number)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no child runs and none will be started; return whether that is so."""
@@ -119,8 +128,9 @@ class ProcessGroup:
 class _Keeper:
     """One child: its thread, its present process, its last words."""
 
-    def __init__(self, child: Child, write: Write) -> None:
+    def __init__(self, child: Child, write: Write, ended: Callable[[], None]) -> None:
         self.child = child
+        self._ended = ended
         self.given_up = ''
         self.status = 0
         self.tail: deque[str] = deque(maxlen=KEPT_LINES)
@@ -170,6 +180,7 @@ class _Keeper:
         self.status = process.wait()
         if self._stopping.is_set():
             return None
+        self._ended()
         ended = f'ended with {_describe(self.status)}'
         delay = self._respawning.after(time.monotonic() - begin, self.status)
         if delay is None or not self.child.respawn:

@@ -52,26 +52,20 @@ class Pulse:
 
     Args:
         period: time without a sign of life that is tolerated [s].
-        ask: asks whoever has to be alive; returns whether there was an answer.
         tell: takes the sign of life.
         clock: monotonic time [s].
     """
 
     def __init__(
-        self,
-        period: float,
-        ask: Callable[[], bool],
-        tell: Callable[[str], None],
-        clock: Callable[[], float],
+        self, period: float, tell: Callable[[str], None], clock: Callable[[], float],
     ) -> None:
         self._interval = period / SIGNS
-        self._ask = ask
         self._tell = tell
         self._clock = clock
         self._due = clock()
 
-    def turn(self) -> None:
-        """Ask, if it is time; without an answer, the next turn asks again."""
-        if self._clock() >= self._due and self._ask():
+    def turn(self, *, answers: bool) -> None:
+        """Pass on that whoever has to be alive answered, if it is time."""
+        if answers and self._clock() >= self._due:
             self._due = self._clock() + self._interval
             self._tell('WATCHDOG=1')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import math
 import os
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from xlerobot_asr_opt.cli.child_output import LogDirectory, to_standard_error
 from xlerobot_asr_opt.cli.graph import Graph
 from xlerobot_asr_opt.cli.service_manager import Pulse, ServiceManager
+from xlerobot_asr_opt.core.manager_watch import ManagerWatch
 from xlerobot_asr_opt.errors import AsrError
+from xlerobot_asr_opt.local_process import waited_s
 from xlerobot_asr_opt.models.paths import state_root
 from xlerobot_asr_opt.parameters import Parameter, table
 from xlerobot_asr_opt.processes import GraphArguments
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 __all__ = ['Graph', 'add_graph_arguments', 'add_parser', 'read_graph_arguments', 'run']
 
 TURN_S = 0.5
-"""Interval at which it is looked whether anything still runs [s]."""
+"""Interval at which it is looked whether anything still runs, and the manager is asked [s]."""
 ANSWER_S = 0.5
-"""Time in which the manager has to answer one turn's question, for the watchdog: a request that
-got lost is repeated within it [s]."""
+"""Time in which the manager has to answer one turn's question: a request that got lost is repeated
+within it [s]."""
 POLL_S = 0.02
 """Interval at which it is looked whether the answer is there [s]."""
+
+logger = logging.getLogger(__name__)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -92,20 +95,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _keep(graph: Graph, service: ServiceManager, enough: threading.Event) -> None:
     """Watch a graph that is active, until it is enough."""
-    with contextlib.ExitStack() as stack:
+    watch = ManagerWatch(time.monotonic, waited_s)
+    with graph.activity() as activity:
         pulse = None
         if service.watchdog_s:
-            activity = stack.enter_context(graph.activity())
-            pulse = Pulse(
-                service.watchdog_s, lambda: _answers(activity), service.tell, time.monotonic)
+            pulse = Pulse(service.watchdog_s, service.tell, time.monotonic)
         if not enough.is_set():
             service.tell('READY=1')
         while not enough.wait(TURN_S):
             graph.check()
             if graph.wait(timeout=0.0):
                 raise AsrError('no process could be kept running')
+            answers = _answers(activity)
+            number = watch.turn(graph.manager_pid, answers=answers)
+            if number is not None:
+                logger.warning(
+                    'the manager (pid %d) does not answer: %s', graph.manager_pid, number.name)
+                graph.signal_manager(number)
             if pulse:
-                pulse.turn()
+                pulse.turn(answers=answers)
 
 
 def _answers(activity: Activity) -> bool:

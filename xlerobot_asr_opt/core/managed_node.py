@@ -87,7 +87,10 @@ class ManagedNode:
         asked: when its state was asked for last.
         reached: when its services were there last.
         incarnation: of its process; None: it was not heard, or it has ended.
+        met: since when its process has been heard again and again.
+        heard: when its process was heard last.
         moved: when its progress counter was other than before.
+        waited: how long its process had waited for a processor by then.
         past: the newest processes that it had before, and when each was known to be over.
         excused: the end of its process was foreseen, and is no failure.
         unwanted: its process is to make way for another, although it works.
@@ -105,6 +108,9 @@ class ManagedNode:
     incarnation: int | None = None
     pid: int = 0
     progress: int = 0
+    met: float = 0.0
+    waited: float = 0.0
+    heard: float = float('-inf')
     moved: float = 0.0
     working: float = 0.0
     past: dict[int, float] = field(default_factory=dict)
@@ -157,6 +163,7 @@ class ManagedNode:
         self.since += gap
         self.asked += gap
         self.reached += gap
+        self.met += gap
         self.moved += gap
         self.past = {incarnation: over + gap for incarnation, over in self.past.items()}
 

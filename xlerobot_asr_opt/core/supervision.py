@@ -6,7 +6,7 @@ changed(), what is wanted by command(), and decide() returns what is to be done.
 Each node is in one phase:
 
     UNKNOWN   once its process was heard and its services are there, its state is asked for, again
-       |      and again, until it is told
+       |      and again, until it is told; one that beats and never tells is ended
        |  answered
     RESTING   in a primary state; it takes the next step towards the goal as soon as its gate is
        |  ^   open and its backoff over
@@ -59,6 +59,14 @@ LEFT_AFTER = 1.0
 sight of a service for a moment [s]."""
 MOST_TOLD = 100
 """Strangers that are told of: whoever invents names for more fills neither log nor memory."""
+DEAF_AFTER = 20.0
+"""Time for which a process may beat without an answer to what its state is: it does not hear, as
+happens when the middleware has lost its port, and would never be brought up [s]."""
+BEATS = 2.0
+"""A process goes on beating if it is heard again within this time [s]."""
+STARVED = 5
+"""A node that waits for a processor gets this many times the time before it counts as hung: one
+that computes without an end waits, too, where others do."""
 STALL = 1.0
 """A supervisor that was not called for this long was held up itself, and blames nobody [s]."""
 
@@ -78,12 +86,15 @@ class Supervisor:
         nodes: their names, in the order of bring-up.
         limits: timeouts, backoff and number of restarts.
         clock: monotonic time [s].
+        waited: how long a process has been ready to run without a processor so far [s].
     """
 
     def __init__(
         self, nodes: Sequence[str], limits: ManagerParameters, clock: Callable[[], float],
+        waited: Callable[[int], float] = lambda _pid: 0.0,
     ) -> None:
         self._limits = limits
+        self._waited = waited
         self._clock = clock
         now = clock()
         self._nodes = {name: ManagedNode(name, since=now) for name in nodes}
@@ -168,6 +179,10 @@ class Supervisor:
             self._welcome(node, beat, now)
         if beat.progress != node.progress:
             node.progress, node.moved = beat.progress, now
+            node.waited = self._waited(node.pid)
+        if now - node.heard > BEATS:
+            node.met = now
+        node.heard = now
         node.working = beat.working
         if node.phase is Phase.RESTING and beat.state is not node.state:
             node.enter(Phase.UNKNOWN, now)
@@ -247,11 +262,22 @@ class Supervisor:
             if now - node.since > limits.transition_timeout:
                 return f'{node.transition.name.lower()} took over {limits.transition_timeout:g} s'
         elif node.phase in (Phase.UNKNOWN, Phase.RESTING) and node.incarnation is not None:
-            if now - max(node.moved, node.since) > limits.heartbeat_timeout:
+            if self._stands_still(node, now - max(node.moved, node.since)):
                 return f'no progress for {limits.heartbeat_timeout:g} s'
             if node.working > limits.work_timeout:
                 return f'one piece of work took over {limits.work_timeout:g} s'
+            if (node.phase is Phase.UNKNOWN and now - max(node.since, node.met) > DEAF_AFTER
+                    and now - node.heard < BEATS):
+                return f'it beats, and has not answered for {DEAF_AFTER:g} s'
         return ''
+
+    def _stands_still(self, node: ManagedNode, seconds: float) -> bool:
+        """Whether a node that has made no progress for so long hangs, or only had no processor."""
+        limit = self._limits.heartbeat_timeout
+        if seconds <= limit:
+            return False
+        return (seconds - (self._waited(node.pid) - node.waited) > limit
+                or seconds > STARVED * limit)
 
     def _advance(
         self, node: ManagedNode, now: float, *, in_sight: bool,
@@ -306,7 +332,8 @@ class Supervisor:
             self._bury(node, 'its process was replaced', now)
         node.past.pop(beat.incarnation, None)
         node.incarnation, node.pid = beat.incarnation, beat.pid
-        node.progress, node.moved = beat.progress, now
+        node.progress, node.moved, node.met = beat.progress, now, now
+        node.waited = self._waited(beat.pid)
 
     def _bury(self, node: ManagedNode, reason: str, now: float) -> None:
         """A process that has ended, or must have."""

@@ -16,7 +16,7 @@ from xlerobot_asr_opt.backends.board_health import Board
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Kill, Report
 from xlerobot_asr_opt.core.supervision import Outcome, Supervisor
-from xlerobot_asr_opt.local_process import is_running, runs_node, signal_node
+from xlerobot_asr_opt.local_process import is_running, runs_node, signal_node, waited_s
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
@@ -60,7 +60,8 @@ class Manager(Node):
         super().__init__('manager')
         undeclared(self, ManagerParameters)
         parameters = declare(self, ManagerParameters)
-        self._supervisor = Supervisor(parameters.nodes, parameters, time.monotonic)
+        self._supervisor = Supervisor(
+            parameters.nodes, parameters, time.monotonic, waited_s)
         self._lifecycles = {name: LifecycleClient(self, name) for name in parameters.nodes}
         self._local: dict[str, int] = {}
         self._waiter: tuple[srv.ManageNodes.Response, Future] | None = None

@@ -45,7 +45,7 @@ class SchedulerNode(ManagedNode):
         self._statuses = LoanedPublisher(
             self, msg.SchedulerStatus, names.SCHEDULER, names.LATCHED_QOS)
         self._transcripts = self.create_publisher(
-            msg.Transcript, names.TRANSCRIPT, names.TRANSCRIPT_QOS)
+            msg.Transcript, names.TRANSCRIPT, names.KEPT_TRANSCRIPT_QOS)
         self._partials = self.create_publisher(
             msg.Transcript, names.PARTIAL, names.TRANSCRIPT_QOS)
         self._texts = self.create_publisher(String, names.TEXT, names.TRANSCRIPT_QOS)

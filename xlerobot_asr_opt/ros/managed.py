@@ -111,12 +111,13 @@ class ManagedNode(LifecycleNode):
         # The manager has heard it; what it still said of the old state would come late.
         self._greeting.cancel()
         try:
-            step()
-        except AsrError as error:
-            self.get_logger().error(f'{step.__name__} failed: {error}')
-            if undo is not None:
-                undo()
-            return TransitionCallbackReturn.FAILURE
+            try:
+                step()
+            except AsrError as error:
+                self.get_logger().error(f'{step.__name__} failed: {error}')
+                if undo is not None:
+                    undo()
+                return TransitionCallbackReturn.FAILURE
         except Exception as error:
             # rclpy would drop it without a word and go on; this it lets pass.
             self.get_logger().fatal(f'{step.__name__} failed:\n{traceback.format_exc()}')

@@ -15,7 +15,8 @@ __all__ = [
     'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_PATTERNS',
     'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'DIAGNOSTICS',
     'DIAGNOSTICS_QOS', 'FORCE_BACKEND', 'FORCE_LEVEL', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE',
-    'LATCHED_QOS', 'LEVEL', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY', 'OPEN_STREAM', 'PARTIAL',
+    'KEPT_TRANSCRIPT_QOS', 'LATCHED_QOS', 'LEVEL', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY',
+    'OPEN_STREAM', 'PARTIAL',
     'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
     'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
 ]
@@ -86,6 +87,10 @@ CONTROL_QOS = _reliable(1000)
 """Tickets, grants, acknowledgements, recognitions, heartbeats: small, and none may be lost."""
 TRANSCRIPT_QOS = _reliable(100)
 """What people subscribe to."""
+KEPT_TRANSCRIPT_QOS = _reliable(1000, DurabilityPolicy.TRANSIENT_LOCAL)
+"""As transcripts are published. A scheduler that was started again publishes before all who listen
+have found it; who asks for this durability gets what it has missed, and also what was published
+before it came itself."""
 DIAGNOSTICS_QOS = _reliable(10)
 """As diagnostic_updater publishes them."""
 LATCHED_QOS = _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)

@@ -81,7 +81,7 @@ class OneShot:
         self._numbers = itertools.count(1)
         self._service = node.create_service(srv.Transcribe, names.TRANSCRIBE, self._transcribe)
         self._transcripts = node.create_subscription(
-            msg.Transcript, names.TRANSCRIPT, self._on_transcript, names.TRANSCRIPT_QOS)
+            msg.Transcript, names.TRANSCRIPT, self._on_transcript, names.KEPT_TRANSCRIPT_QOS)
 
     def destroy(self) -> None:
         """Stop serving; requests that wait are answered as failed."""

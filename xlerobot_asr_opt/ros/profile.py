@@ -32,6 +32,12 @@ SEGMENT_BYTES = 4 << 20
 Fast DDS's 512 KiB are less than one of them, which then takes 10 ms; but it touches all of it at
 start, so that every process pays for it."""
 
+ANNOUNCEMENT_S = 1
+"""Between two announcements of a process, after the first second [s]. One that is not heard
+keeps two processes from finding each other until the next; Fast DDS waits 3 s for that."""
+FIRST_ANNOUNCEMENTS = 10
+"""A tenth of a second apart."""
+
 _MARK = 'xlerobot_asr'
 _NAME = re.compile(r'(/[A-Za-z_][A-Za-z0-9_]*)+')
 _PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
@@ -52,6 +58,13 @@ _HEAD = f"""\
     <participant profile_name="{_MARK}" is_default_profile="true">
       <rtps>
         <builtin>
+          <discovery_config>
+            <leaseAnnouncement><sec>{ANNOUNCEMENT_S}</sec></leaseAnnouncement>
+            <initialAnnouncements>
+              <count>{FIRST_ANNOUNCEMENTS}</count>
+              <period><nanosec>100000000</nanosec></period>
+            </initialAnnouncements>
+          </discovery_config>
           <readerHistoryMemoryPolicy>PREALLOCATED_WITH_REALLOC</readerHistoryMemoryPolicy>
           <writerHistoryMemoryPolicy>PREALLOCATED_WITH_REALLOC</writerHistoryMemoryPolicy>
         </builtin>

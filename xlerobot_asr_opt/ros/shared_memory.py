@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ['SharedMemory', 'inspect_shared_memory', 'sweep_stale_segments']
+__all__ = ['SharedMemory', 'inspect_shared_memory', 'mapped_files', 'sweep_stale_segments']
 
 _DIRECTORY = Path('/dev/shm')
 
@@ -84,7 +84,7 @@ def sweep_stale_segments(directory: Path = _DIRECTORY) -> list[str]:
 
 def _stale(directory: Path) -> set[Path]:
     """Find this user's files that no process maps or locks."""
-    mapped = _mapped(directory)
+    mapped = mapped_files(directory)
     things = _things(directory)
     unseen = {
         stem: files
@@ -114,8 +114,8 @@ def _things(directory: Path) -> dict[str, list[Path]]:
     return things
 
 
-def _mapped(directory: Path) -> set[str]:
-    """Give the names of the directory's files that a process we may look at has mapped."""
+def mapped_files(directory: Path) -> set[str]:
+    """Give the names of files that a process we may look at has mapped, removed ones included."""
     names: set[str] = set()
     for process in Path('/proc').glob('[0-9]*'):
         with contextlib.suppress(OSError):  # it has ended, or it is another user's
