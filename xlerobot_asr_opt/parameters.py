@@ -117,10 +117,11 @@ class IngestParameters:
     """Parameters of the node ingest."""
 
     source: str = parameter(
-        'topic', 'Where audio comes from: AudioChunk topics, files, or the microphone.',
+        'topic', 'Where audio comes from: topics, files, or the microphone.',
         choices=('topic', 'file', 'mic', 'none'))
     topics: tuple[str, ...] = parameter(
-        ('audio',), 'AudioChunk topics that are read when source is topic.')
+        ('audio',), 'Topics that are read when source is topic, each as TOPIC, TOPIC:PACKAGE/TYPE '
+        'or TOPIC:PACKAGE/TYPE:ENCODING:RATE:CHANNELS; see docs/adapters.md for the types.')
     files: tuple[str, ...] = parameter(
         (), 'WAV, FLAC or OGG files that are read when source is file.')
     device: str = parameter('', 'Name of the microphone, or a part of it; empty: the default.')

@@ -143,6 +143,13 @@ class Ingest:
                 tickets += self._accept_one(streams[index], chunks[index])
         return tickets
 
+    def refuse(self, name: str, wrong: str) -> None:
+        """Count a message of a stream that cannot be heard at all, and tell what is wrong."""
+        stream = self._listener(name)
+        if stream is not None:
+            stream.refuse(wrong)
+            self._tell(stream)
+
     def _follow(
         self, rows: npt.NDArray[np.int64], chunks: Chunks, which: npt.NDArray[np.int64],
     ) -> list[Ticket]:

@@ -13,13 +13,15 @@ import numpy as np
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.ingest import Ingest
 from xlerobot_asr_opt.core.segment_store import SegmentStore
+from xlerobot_asr_opt.core.topic_entries import TopicEntry, topic_entry
 from xlerobot_asr_opt.core.vad import SileroDetector
 from xlerobot_asr_opt.models.layout import asset_path
 from xlerobot_asr_opt.models.paths import private_directory, state_root
 from xlerobot_asr_opt.parameters import IngestParameters
 from xlerobot_asr_opt.records import Chunk, Ticket
 from xlerobot_asr_opt.ros import conversions, names
-from xlerobot_asr_opt.ros.chunk_subscription import ChunkSubscription
+from xlerobot_asr_opt.ros.audio_messages import NATIVE, message_class
+from xlerobot_asr_opt.ros.audio_subscription import AudioSubscription
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
 from xlerobot_asr_opt.ros.one_shot import OneShot
@@ -58,11 +60,15 @@ class IngestNode(ManagedNode):
         self._sender: SegmentSender | None = None
         self._player: SourcePlayer | None = None
         self._active: list[object] = []
-        self._topics: list[ChunkSubscription] = []
+        self._entries: list[TopicEntry] = []
+        self._topics: list[AudioSubscription] = []
         self._tickers = []
 
     def configure(self) -> None:
         """Open the store and the voice activity detector; both say what is wrong with them."""
+        self._entries = [topic_entry(text) for text in self.parameters.topics]
+        for kind in {entry.type for entry in self._entries} - {'', NATIVE}:
+            message_class(kind)
         own = self.parameters.store_directory
         directory = private_directory(Path(own) if own else state_root() / 'segments')
         name = self.get_namespace().strip('/').replace('/', '-') or 'root'
@@ -92,8 +98,8 @@ class IngestNode(ManagedNode):
         ]
         if self.parameters.source == 'topic':
             self._topics = [
-                ChunkSubscription(self, topic, self._on_chunks)
-                for topic in self.parameters.topics]
+                AudioSubscription(self, entry, self._on_chunks, self._on_refused)
+                for entry in self._entries]
         self._player.open_configured(self.parameters)
         self._tickers = [
             steady_timer(self, TICK_PERIOD_S, self._on_tick),
@@ -131,6 +137,9 @@ class IngestNode(ManagedNode):
 
     def _on_chunks(self, chunks: np.ndarray) -> None:
         self._announce(self._ingest.accept_all(chunks))
+
+    def _on_refused(self, stream: str, wrong: str) -> None:
+        self._ingest.refuse(stream, wrong)
 
     def _on_grant(self, view: np.ndarray) -> None:
         self._sender.on_grant(conversions.read_grant(view))
