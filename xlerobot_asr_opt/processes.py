@@ -44,7 +44,8 @@ class GraphArguments:
     source: str = parameter(
         '', 'Where audio comes from; empty: what is named of files, device and topics, or topics.',
         choices=('', 'topic', 'file', 'mic', 'none'))
-    topics: tuple[str, ...] = parameter((), 'Audio topics to read, as the parameter topics of ingest.')
+    topics: tuple[str, ...] = parameter(
+        (), 'Audio topics to read, written as the parameter topics of ingest.')
     files: tuple[str, ...] = parameter((), 'WAV, FLAC or OGG files to read.')
     device: str = parameter('', 'Name of the microphone, or a part of it.')
     processes: int = parameter(1, 'Number of inference processes.', low=1, high=16)

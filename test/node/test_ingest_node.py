@@ -4,8 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
+import rclpy
 import soundfile
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import String
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.dispatch import DispatchStatistics
@@ -350,3 +352,30 @@ def test_a_file_that_is_not_there_fails_activation_with_its_name(open_world, tmp
     assert not world.transit(Transition.ACTIVATE)
     assert world.node.state is State.INACTIVE
     assert 'gone.wav' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(('topic', 'said'), [
+    ('/smart:audio_msg/AudioFrame', 'install audio_msg of TogetheROS.Bot, or source'),
+    ('/front:sensor_msgs/Image', 'got messages of sensor_msgs/msg/Image, expected one of'),
+    ('/audio:audio_common_msgs/AudioData:mp3', "got audio in the format 'mp3', expected raw"),
+], ids=['package', 'type', 'encoding'])
+def test_a_topic_that_cannot_be_read_fails_configuration_with_the_reason(
+        open_world, tmp_path, capfd, topic, said):
+    world = open_world(source='topic', topics=[topic], store_directory=str(tmp_path / 'store'))
+    world.start(IngestNode)
+    assert not world.transit(Transition.CONFIGURE)
+    assert said in capfd.readouterr().err
+
+
+def test_a_topic_of_a_type_that_cannot_be_read_is_told_once(begin, context, capfd):
+    node = rclpy.create_node('stranger', context=context)
+    try:
+        players = begin(source='topic')
+        node.create_publisher(String, f'{players.world.namespace}/{names.AUDIO}', 1)
+        players.world.spin_until(
+            lambda: 'audio is not heard: got messages of std_msgs/msg/String'
+            in capfd.readouterr().err, 'the reason')
+        players.world.spin_for(1.2)
+        assert 'is not heard' not in capfd.readouterr().err
+    finally:
+        node.destroy_node()

@@ -158,7 +158,7 @@ def test_a_type_is_taken_with_its_fields(kind):
 def test_a_package_that_is_not_there_is_named():
     def load(name):
         raise ModuleNotFoundError(f"No module named '{name}'")
-    with pytest.raises(ConfigurationError, match='install audio_msg of TogetheROS.Bot, or source'):
+    with pytest.raises(ConfigurationError, match='install audio_msg of Togethe'):
         message_class('audio_msg/msg/AudioFrame', load)
 
 

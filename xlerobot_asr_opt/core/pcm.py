@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from xlerobot_asr_opt.errors import AudioError
 
 __all__ = ['ENCODINGS', 'coded', 'encoding_named', 'from_numbers', 'to_int16', 'width']
 
-Numbers = npt.NDArray[np.number]
+Numbers = npt.NDArray[Any]
 Samples = npt.NDArray[np.int16]
 
 
@@ -46,7 +47,8 @@ def from_numbers(numbers: Numbers) -> Samples:
         return numbers.astype(np.int16) << np.int16(8)
     if bits == 16:
         return numbers.astype(np.int16, copy=False)
-    return (numbers >> (bits - 16)).astype(np.int16)
+    narrow: Samples = (numbers >> (bits - 16)).astype(np.int16)
+    return narrow
 
 
 def _plain(dtype: str) -> Callable[[bytes], Samples]:

@@ -1,8 +1,10 @@
 """What a person writes about an audio topic: its name, and what its messages do not say.
 
-    audio
-    /audio/in:audio_common_msgs/AudioStamped
-    /audio:audio_common_msgs/AudioData:S16LE:48000:2
+    audio                                                a topic of any type
+    /audio/in:audio_common_msgs/AudioStamped             of this type
+    /audio:audio_common_msgs/AudioData:S16LE:48000:2     which does not say its form
+
+The type is left out by `audio::S16LE:48000:2`, encoding, rate and channels from the end.
 """
 
 from __future__ import annotations

@@ -96,8 +96,6 @@ class ForeignSubscription:
     def _on_message(self, message: Any, about: Mapping[str, int | None]) -> None:
         """Hear one message; about: what the middleware says of it."""
         try:
-            if self._refusal:
-                raise AudioError(self._refusal)
             heard = self._family.read(message, self._known_form())
             if heard is None:
                 return
@@ -113,7 +111,13 @@ class ForeignSubscription:
             self._accept(chunks)
 
     def _known_form(self) -> Form:
-        """The form of messages that do not say theirs."""
+        """The form of messages that do not say theirs.
+
+        Raises:
+            AudioError: the AudioInfo says that they cannot be heard.
+        """
+        if self._refusal:
+            raise AudioError(self._refusal)
         form = self._form or self._entry.form
         if form is None and not self._family.says_form and not self._assumed:
             self._assumed = True
