@@ -162,6 +162,21 @@ class IngestParameters:
     silence_warning: float = parameter(
         10.0, 'A microphone that is digitally silent for this long is reported.',
         unit='s', low=1.0, high=3600.0)
+    robot_speaking: str = parameter(
+        '', 'Topic of std_msgs/Bool that is true while the robot itself speaks; empty: none.')
+    while_robot_speaks: str = parameter(
+        'mute', 'What is done then with topics and microphones: mute, what they hear is dropped '
+        'and counted; barge_in, it is heard, and who begins to speak is told on barge_in.',
+        choices=('mute', 'barge_in'))
+    robot_speaking_tail: float = parameter(
+        0.3, 'Time after the robot has spoken for which what is heard is still dropped, as the '
+        'room rings.', unit='s', low=0.0, high=10.0)
+    robot_speaking_limit: float = parameter(
+        60.0, 'Time for which a true is believed if nothing more is said.',
+        unit='s', low=1.0, high=3600.0)
+    barge_in_after: float = parameter(
+        0.2, 'Speech that has to last this long before it is told on barge_in.',
+        unit='s', low=0.0, high=5.0)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.lifecycle import Transition
+from xlerobot_asr_opt.core.topic_entries import TopicEntry
 from xlerobot_asr_opt.known_speech import known_speech
 from xlerobot_asr_opt.nodes.ingest import IngestNode
 from xlerobot_asr_opt.records import CHUNK_CAPACITY, SAMPLE_RATE, Chunk
@@ -97,6 +98,8 @@ def drivers(publishers):
     publishers.add('frames', AudioFrame, frame)
     publishers.add('smart', SmartAudioData, smart)
     publishers.add('events', SmartAudioData, event)
+    publishers.add('/humans/voices/bob/audio', AudioData, lambda _, block, stamp: AudioData(
+        data=octets(block)))
     publishers.add('coded', AudioData, lambda *_: AudioData(data=b'ID3' + bytes(100)),
                    refused=True)
 
@@ -167,7 +170,7 @@ class Chunks:
 class Graph:
     """The ingest node, spun here, and what it tells."""
 
-    def __init__(self, topics, store):
+    def __init__(self, which, topics, store):
         rclpy.init(args=[
             '--ros-args', '-r', f'__ns:={NAMESPACE}', '-p', f'topics:={json.dumps(topics)}',
             '-p', f'store_directory:={store}'],
@@ -179,6 +182,9 @@ class Graph:
                            names.CONTROL_QOS)
         LoanedSubscription(self._player, msg.StreamStatus, names.STREAMS, self._on_status,
                            names.STREAMS_QOS)
+        self.voices = {'speaking': [], 'tracked': []}
+        if which == 'drivers':
+            self._listen_to_voices()
         self._executor = DirectExecutor()
         self._executor.add_node(self.node)
         self._executor.add_node(self._player)
@@ -188,6 +194,16 @@ class Graph:
             done = []
             self._lifecycle.change(transition, done.append)
             self.spin_until(lambda done=done: done)
+
+    def _listen_to_voices(self):
+        from hri_msgs.msg import IdsList
+        from std_msgs.msg import Bool
+        self._player.create_subscription(
+            Bool, '/humans/voices/bob/is_speaking',
+            lambda heard: self.voices['speaking'].append(heard.data), names.LATCHED_QOS)
+        self._player.create_subscription(
+            IdsList, '/humans/voices/tracked',
+            lambda heard: self.voices['tracked'].append(list(heard.ids)), names.LATCHED_QOS)
 
     def _on_ticket(self, view):
         ticket = conversions.read_ticket(view)
@@ -221,10 +237,11 @@ def main(which, store):
     publishers = Publishers(speaker)
     {'drivers': drivers, 'others': others}[which](publishers)
     chunks = Chunks(speaker)
-    graph = Graph(['audio', *publishers.topics.values()], store)
+    graph = Graph(which, ['audio', *publishers.topics.values()], store)
     assert graph.spin_until(lambda: chunks.matched and publishers.matched), 'not all are heard'
     graph.spin_until(lambda: False, 1.2)  # the info of raw comes at the next look
-    heard = {'audio', *publishers.topics} - publishers.refused - {'events'}
+    heard = {TopicEntry(topic).stream for topic in
+             {'audio', *publishers.topics} - publishers.refused - {'events'}}
     samples = np.concatenate([PAUSE, known_speech()[0].samples, PAUSE])
     begun, origin_ns = time.monotonic(), time.time_ns()
     for number, at in enumerate(range(0, samples.size, BLOCK)):
@@ -237,7 +254,7 @@ def main(which, store):
     graph.spin_until(lambda: heard <= graph.tickets.keys())
     graph.spin_until(lambda: False, 1.1)  # the newest states
     print(json.dumps({'tickets': graph.tickets, 'statuses': graph.statuses,
-                      'heard': sorted(heard), 'origin_ns': origin_ns}))
+                      'heard': sorted(heard), 'voices': graph.voices}))
     graph.close()
     speaker.destroy_node()
     rclpy.try_shutdown(context=context)

@@ -37,6 +37,7 @@ class Source:
         request: for its tickets.
         duration_s: its length [s]; 0: not known.
         owned: somebody says when it ends; otherwise its chunks simply stop to come.
+        live: it comes from a microphone, now, so that it hears the robot, too.
         partials: samples of speech after which its text so far is wanted; 0: never.
     """
 
@@ -44,6 +45,7 @@ class Source:
     request: Request
     duration_s: float = 0.0
     owned: bool = False
+    live: bool = False
     partials: int = 0
 
 
@@ -86,6 +88,8 @@ class Stream:
             source.partials)
         self._resampler: Resampler | None = None
         self._refused = 0
+        self._muted = False
+        self._muted_chunks = 0
 
     @property
     def heard_at(self) -> float:
@@ -144,6 +148,13 @@ class Stream:
         self._settle()
         return tickets
 
+    def mute(self, muted: bool) -> list[Ticket]:
+        """Hear nothing of the chunks that come, or hear again; what was being said has ended."""
+        self._muted = muted
+        tickets = self._end_stretch() if muted else []
+        self._settle()
+        return tickets
+
     def pause(self) -> list[Ticket]:
         """End the speech that runs: no chunk has come for too long."""
         tickets = self._hear(self._continuity.flush()) + self._end_stretch()
@@ -164,10 +175,16 @@ class Stream:
             stream=self.source.stream, state=self.state, stamp_ns=continuity.end_ns,
             level_dbfs=arrays.hearing.level_dbfs(self.row),
             position_s=float(meter['position_s']), duration_s=self.source.duration_s,
-            speaking_s=self._speaking / SAMPLE_RATE, chunks=int(arrays.chunks[self.row]),
+            speaking_s=self.spoken_s, chunks=int(arrays.chunks[self.row]),
             missing=continuity.missing, duplicated=continuity.duplicated,
             refused=self._refused + continuity.refused, clipped=int(meter['clipped']),
-            clicks=writer.clicks, dropped=writer.dropped, segments=writer.segments, kept=kept)
+            clicks=writer.clicks, dropped=writer.dropped, segments=writer.segments, kept=kept,
+            muted=self._muted_chunks)
+
+    @property
+    def spoken_s(self) -> float:
+        """Length of the running utterance [s]; 0: nobody speaks."""
+        return self._speaking / SAMPLE_RATE
 
     @property
     def _speaking(self) -> int:
@@ -186,6 +203,9 @@ class Stream:
         tickets = []
         if arrival.link in (Link.FIRST, Link.BREAK):
             tickets = self._end_stretch(arrival.missing)
+        if self._muted:
+            self._muted_chunks += 1
+            return tickets
         if self._resampler is None:
             self._resampler = Resampler(chunk.rate, chunk.channels)
             arrays.begin_stretch(row)

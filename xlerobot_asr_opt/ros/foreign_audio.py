@@ -13,6 +13,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.waitable import NumberOfEntities, Waitable
 
+from xlerobot_asr_opt.core.arrival_clock import ArrivalClock
 from xlerobot_asr_opt.core.chunk_cutter import ChunkCutter
 from xlerobot_asr_opt.core.clocks import NS
 from xlerobot_asr_opt.core.topic_entries import Form, TopicEntry
@@ -58,6 +59,7 @@ class ForeignSubscription:
         self._accept = accept
         self._refuse = refuse
         self._cutter = ChunkCutter(entry.stream)
+        self._clock = ArrivalClock()
         self._form: Form | None = None
         self._refusal = ''
         self._assumed = False
@@ -101,10 +103,12 @@ class ForeignSubscription:
                 return
             number = heard.number if heard.number is not None else about.get(
                 'publication_sequence_number')
-            frames = heard.samples.size // max(heard.channels, 1)
-            stamp_ns = heard.stamp_ns or self._sent_ns(about) - frames * NS // max(heard.rate, 1)
+            lost = self._lost(number)
+            length_ns = (heard.samples.size // max(heard.channels, 1)) * NS // max(heard.rate, 1)
+            stamp_ns = heard.stamp_ns or self._clock.begin_ns(
+                self._sent_ns(about), length_ns, lost)
             chunks = self._cutter.cut(
-                heard.samples, heard.rate, heard.channels, max(stamp_ns, 0), self._lost(number))
+                heard.samples, heard.rate, heard.channels, stamp_ns, lost)
         except AudioError as error:
             self._refuse(self._cutter.stream, str(error))
         else:
