@@ -40,6 +40,8 @@ _GONE_S = 60.0
 """One that brings nothing at all for this long has ended."""
 _LOOK_S = 0.1
 """How often paused streams are looked for."""
+_EXAMINE_S = 1.0
+"""How often every stream is examined for faults that only show with time."""
 _NUMBER = re.compile(r'\d+')
 T = TypeVar('T')
 
@@ -86,7 +88,7 @@ class Ingest:
         self._changed: set[str] = set()
         self._pausing: set[str] = set()
         self._complaints = Complaints(clock)
-        self._looked_at = clock()
+        self._looked_at = self._examined_at = clock()
         self._robot = RobotSpeech(parameters, clock)
         self._muting = False
         self.refusing = ''
@@ -230,8 +232,16 @@ class Ingest:
             return []
         self._looked_at = now
         tickets = self._attend()
+        examined = now - self._examined_at >= _EXAMINE_S
+        if examined:
+            self._examined_at = now
         for name, stream in self._streams.items():
-            if stream.ended or stream.source.owned:
+            if stream.ended:
+                continue
+            if examined:
+                stream.examine()
+                self._tell(stream)
+            if stream.source.owned:
                 continue
             if now - stream.received_at >= _GONE_S:
                 tickets += self._end(name, StreamState.ENDED)
@@ -299,7 +309,9 @@ class Ingest:
             raise AudioError(f'stream {source.stream} is not opened: {self.refusing}')
         self._forget(source.stream)
         self._make_room()
-        stream = Stream(source, self._arrays, self._free.pop(), self._store, self._clock)
+        stream = Stream(
+            source, self._arrays, self._free.pop(), self._store, self._clock,
+            self._parameters.silence_warning)
         if source.live and self._muting:
             stream.mute(True)
         self._streams[source.stream] = stream
