@@ -286,6 +286,9 @@ class InferenceParameters:
         224, 'Tokens after which decoding stops.', low=8, high=448)
     no_speech_threshold: float = parameter(
         0.6, 'No-speech probability above which an unsure text is dropped.', low=0.0, high=1.0)
+    noise_threshold: float = parameter(
+        0.8, 'No-speech probability above which a text is dropped unless the model is sure of it: '
+        'what Whisper makes of noise and music. 1: never.', low=0.0, high=1.0)
     log_probability_threshold: float = parameter(
         -1.0, 'Mean log-probability below which a text counts as unsure.', low=-20.0, high=0.0)
     compression_threshold: float = parameter(

@@ -111,7 +111,7 @@ class WhisperBackend:
         self._curve = curve
         self._thresholds = Thresholds(
             parameters.no_speech_threshold, parameters.log_probability_threshold,
-            parameters.compression_threshold)
+            parameters.compression_threshold, parameters.noise_threshold)
         self._loaded: _Loaded | None = None
 
     @property

@@ -14,7 +14,7 @@ from xlerobot_asr_opt.records import Fault
 
 __all__ = ['OFFSET', 'REMEDIES', 'Ailment', 'ChannelWatch', 'RateWatch', 'ailments', 'faults_in']
 
-OFFSET = 0.03 * FULL_SCALE
+OFFSET = 0.05 * FULL_SCALE
 """Mean of the samples, either way, from which it counts as an offset."""
 _QUIETEST_DBFS = -70.0
 """A microphone that hears a person, or a room at all, is louder."""
