@@ -4,9 +4,14 @@ from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from xlerobot_asr_opt.core.chunk_cutter import ChunkCutter
+from xlerobot_asr_opt.core.pcm import ENCODINGS
 from xlerobot_asr_opt.core.topic_entries import Form
 from xlerobot_asr_opt.errors import AudioError, ConfigurationError
+from xlerobot_asr_opt.records import CHANNELS, RATES
 from xlerobot_asr_opt.ros.audio_messages import FAMILIES, form_of_info, message_class
 
 SAMPLES = np.array([0, 1, -2, 300, -32768, 32767], np.int16)
@@ -122,6 +127,23 @@ def test_events_and_copies_carry_no_audio(kind):
 def test_what_cannot_be_heard_is_told_with_what_was_expected(kind, message, said):
     with pytest.raises(AudioError, match=said):
         read(kind, message)
+
+
+@given(
+    data=st.binary(max_size=400), encoding=st.sampled_from([*ENCODINGS]),
+    rate=st.integers(-5, 200_000), channels=st.integers(-2, 40))
+def test_whatever_a_message_holds_becomes_chunks_or_is_refused(data, encoding, rate, channels):
+    size = ENCODINGS[encoding][0]
+    try:
+        heard = read('audio_common_msgs/msg/AudioData', Message(data=data),
+                     Form(encoding, rate, channels))
+        rows = ChunkCutter('hall').cut(heard.samples, heard.rate, heard.channels, 1)
+    except AudioError:
+        return
+    assert rate in RATES
+    assert channels in CHANNELS
+    assert len(data) % (size * channels) == 0
+    assert int(rows['length'].sum()) == len(data) // size
 
 
 def info(**fields):
