@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.core.chunk_cutter import ChunkCutter
-from xlerobot_asr_opt.core.pcm import ENCODINGS
+from xlerobot_asr_opt.core.encodings import WIDTHS
 from xlerobot_asr_opt.core.topic_entries import Form
 from xlerobot_asr_opt.errors import AudioError, ConfigurationError
 from xlerobot_asr_opt.records import CHANNELS, RATES
@@ -130,10 +130,10 @@ def test_what_cannot_be_heard_is_told_with_what_was_expected(kind, message, said
 
 
 @given(
-    data=st.binary(max_size=400), encoding=st.sampled_from([*ENCODINGS]),
+    data=st.binary(max_size=400), encoding=st.sampled_from([*WIDTHS]),
     rate=st.integers(-5, 200_000), channels=st.integers(-2, 40))
 def test_whatever_a_message_holds_becomes_chunks_or_is_refused(data, encoding, rate, channels):
-    size = ENCODINGS[encoding][0]
+    size = WIDTHS[encoding]
     try:
         heard = read('audio_common_msgs/msg/AudioData', Message(data=data),
                      Form(encoding, rate, channels))

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlerobot_asr_opt.core.pcm import ENCODINGS, coded, encoding_named, from_numbers, to_int16
+from xlerobot_asr_opt.core.encodings import WIDTHS, encoding_named
+from xlerobot_asr_opt.core.pcm import coded, from_numbers, to_int16
 from xlerobot_asr_opt.errors import AudioError
 
 SAMPLES = st.lists(st.integers(-32768, 32767), max_size=50).map(
@@ -32,7 +33,7 @@ def written(samples, encoding):
     return (samples / 32768.0).astype(f'{order}f{int(kind[1:]) // 8}').tobytes()
 
 
-@pytest.mark.parametrize('encoding', ENCODINGS)
+@pytest.mark.parametrize('encoding', WIDTHS)
 @given(samples=SAMPLES)
 def test_every_encoding_gives_the_samples_back(encoding, samples):
     data = written(samples, encoding)
@@ -40,12 +41,12 @@ def test_every_encoding_gives_the_samples_back(encoding, samples):
         return  # by chance the begin of a file
     expected = (samples >> 8) << 8 if encoding in ('S8', 'U8') else samples
     assert np.array_equal(to_int16(data, encoding, 1), expected)
-    assert len(data) == samples.size * ENCODINGS[encoding][0]
+    assert len(data) == samples.size * WIDTHS[encoding]
 
 
-@pytest.mark.parametrize('encoding', ENCODINGS)
+@pytest.mark.parametrize('encoding', WIDTHS)
 def test_part_of_a_frame_is_refused_with_what_was_expected(encoding):
-    size = 2 * ENCODINGS[encoding][0]
+    size = 2 * WIDTHS[encoding]
     with pytest.raises(AudioError, match=f'expected whole frames of {size} bytes'):
         to_int16(bytes(3 * size + 1), encoding, 2)
 

@@ -1,12 +1,7 @@
-"""Raw samples in the encodings that audio messages carry, as int16.
-
-Encodings have GStreamer's names: kind, bits, order of the bytes. ALSA's and PortAudio's way of
-writing them is understood, too. What is compressed is refused: nothing here decodes it.
-"""
+"""Raw samples in the encodings that audio messages carry, as int16."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from xlerobot_asr_opt.core.audio import FULL_SCALE
+from xlerobot_asr_opt.core.encodings import WIDTHS
 from xlerobot_asr_opt.errors import AudioError
 
-__all__ = ['ENCODINGS', 'coded', 'encoding_named', 'from_numbers', 'to_int16', 'width']
+__all__ = ['coded', 'from_numbers', 'to_int16']
 
 Numbers = npt.NDArray[Any]
 Samples = npt.NDArray[np.int16]
@@ -70,52 +66,17 @@ def _padded(order: str) -> Callable[[bytes], Samples]:
     return lambda data: (np.frombuffer(data, f'{order}i4') >> 8).astype(np.int16)
 
 
-ENCODINGS: dict[str, tuple[int, Callable[[bytes], Samples]]] = {
-    'S8': (1, _plain('i1')),
-    'U8': (1, _plain('u1')),
-    **{f'{kind}{name}': (size, read)
+_READERS: dict[str, Callable[[bytes], Samples]] = {
+    'S8': _plain('i1'),
+    'U8': _plain('u1'),
+    **{f'{kind}{name}': read
        for order, name in (('<', 'LE'), ('>', 'BE'))
-       for kind, size, read in (
-           ('S16', 2, _plain(f'{order}i2')),
-           ('S24', 3, _packed(order)),
-           ('S24_32', 4, _padded(order)),
-           ('S32', 4, _plain(f'{order}i4')),
-           ('F32', 4, _plain(f'{order}f4')),
-           ('F64', 8, _plain(f'{order}f8')))},
+       for kind, read in (
+           ('S16', _plain(f'{order}i2')), ('S24', _packed(order)), ('S24_32', _padded(order)),
+           ('S32', _plain(f'{order}i4')), ('F32', _plain(f'{order}f4')),
+           ('F64', _plain(f'{order}f8')))},
 }
-"""Name to the bytes of a sample, and what makes int16[n] of whole samples."""
-
-_NAMED = {re.sub(r'[^A-Z0-9]', '', name): name for name in ENCODINGS}
-_ALSO = {
-    'PCM': 'S16LE', 'RAW': 'S16LE', 'WAV': 'S16LE', 'WAVE': 'S16LE', 'INT8': 'S8', 'UINT8': 'U8',
-    'FLOAT': 'F32LE', 'FLOATLE': 'F32LE', 'FLOATBE': 'F32BE', 'FLOAT64LE': 'F64LE',
-    'FLOAT64BE': 'F64BE', 'S243LE': 'S24LE', 'S243BE': 'S24BE',
-    **{f'{stem}{bits}': f'{kind}{bits}LE' for stem, kind in (
-        ('S', 'S'), ('INT', 'S'), ('PCM', 'S'), ('PCMS', 'S')) for bits in (16, 24, 32)},
-    **{f'PCMS{bits}{order}': f'S{bits}{order}' for bits in (16, 24, 32) for order in ('LE', 'BE')},
-    **{f'{stem}{bits}': f'F{bits}LE' for stem in ('F', 'FLOAT') for bits in (32, 64)},
-}
-"""Other ways to write them, in capitals, without what is no letter or digit."""
-
-
-def encoding_named(text: str) -> str:
-    """Return the encoding that a text names: S16LE of s16le, S16_LE, int16, PCM or wave.
-
-    Raises:
-        AudioError: a compressed one, or one that is not known.
-    """
-    letters = re.sub(r'[^A-Z0-9]', '', text.upper())
-    name = _NAMED.get(letters) or _ALSO.get(letters)
-    if name is None:
-        raise AudioError(
-            f'got audio in the format {text!r}, expected raw samples in one of '
-            f'{", ".join(ENCODINGS)}; set the publisher to raw samples (format wave, S16LE)')
-    return name
-
-
-def width(encoding: str) -> int:
-    """Return the bytes of one sample of an encoding of ENCODINGS."""
-    return ENCODINGS[encoding][0]
+"""Encoding to what makes int16[n] of whole samples."""
 
 
 def to_int16(data: bytes, encoding: str, channels: int) -> Samples:
@@ -123,7 +84,7 @@ def to_int16(data: bytes, encoding: str, channels: int) -> Samples:
 
     Args:
         data: whole frames, interleaved.
-        encoding: of ENCODINGS.
+        encoding: of encodings.WIDTHS.
         channels: 1 or more.
 
     Returns:
@@ -133,7 +94,7 @@ def to_int16(data: bytes, encoding: str, channels: int) -> Samples:
         AudioError: part of a frame, floats that are no numbers, or bytes that are plainly those
             of a file or of a compressed stream.
     """
-    size, read = ENCODINGS[encoding]
+    size = WIDTHS[encoding]
     kind = coded(data)
     if kind:
         raise AudioError(
@@ -143,7 +104,7 @@ def to_int16(data: bytes, encoding: str, channels: int) -> Samples:
         raise AudioError(
             f'got {len(data)} bytes of {encoding} in {channels} channels, expected whole frames '
             f'of {size * channels} bytes: the encoding, or the number of channels, is another one')
-    return read(data)
+    return _READERS[encoding](data)
 
 
 _MAGIC = ((b'RIFF', 'a WAV file'), (b'OggS', 'an Ogg stream'), (b'fLaC', 'a FLAC file'),

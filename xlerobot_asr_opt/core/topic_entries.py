@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from xlerobot_asr_opt.core.pcm import encoding_named
+from xlerobot_asr_opt.core.encodings import encoding_named
 from xlerobot_asr_opt.errors import AudioError, ConfigurationError
 from xlerobot_asr_opt.records import CHANNELS, LONGEST_NAME, RATES, SAMPLE_RATE
 
@@ -29,7 +29,7 @@ class Form:
     """How samples are written down.
 
     Attributes:
-        encoding: of pcm.ENCODINGS.
+        encoding: of encodings.WIDTHS.
         rate: samples per second and channel [Hz].
         channels: interleaved channels.
     """

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xlerobot_asr_opt.core.pcm import encoding_named, from_numbers, to_int16
+from xlerobot_asr_opt.core.encodings import encoding_named
+from xlerobot_asr_opt.core.pcm import from_numbers, to_int16
 from xlerobot_asr_opt.core.topic_entries import Form
 from xlerobot_asr_opt.errors import AudioError, ConfigurationError
 from xlerobot_asr_opt.records import CHANNELS
