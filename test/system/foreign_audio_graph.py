@@ -190,7 +190,10 @@ class Graph:
         self._executor.add_node(self._player)
         self._lifecycle = LifecycleClient(self._player, 'ingest')
         self.spin_until(lambda: self._lifecycle.is_ready)
-        for transition in (Transition.CONFIGURE, Transition.ACTIVATE):
+        self.transit(Transition.CONFIGURE, Transition.ACTIVATE)
+
+    def transit(self, *transitions):
+        for transition in transitions:
             done = []
             self._lifecycle.change(transition, done.append)
             self.spin_until(lambda done=done: done)
@@ -253,6 +256,8 @@ def main(which, store):
         publishers.say(number, block, stamp)
     graph.spin_until(lambda: heard <= graph.tickets.keys())
     graph.spin_until(lambda: False, 1.1)  # the newest states
+    graph.transit(Transition.DEACTIVATE, Transition.CLEANUP)
+    graph.spin_until(lambda: False, 0.3)
     print(json.dumps({'tickets': graph.tickets, 'statuses': graph.statuses,
                       'heard': sorted(heard), 'voices': graph.voices}))
     graph.close()

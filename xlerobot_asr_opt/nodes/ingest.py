@@ -127,6 +127,7 @@ class IngestNode(ManagedNode):
     def cleanup(self) -> None:
         """Close the store; its file outlives the process."""
         self.deactivate()
+        self._voices.clear()
         if self._store is not None:
             self._store.close()
         self._ingest = self._store = None

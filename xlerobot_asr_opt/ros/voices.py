@@ -40,9 +40,22 @@ class VoicesPublisher:
         for status in statuses:
             self._tell(voice_id(status.stream), status.state)
         if set(self._speaking) != before:
-            message = IdsList(ids=sorted(self._speaking))
-            message.header.stamp = self._node.get_clock().now().to_msg()
-            self._tracked.publish(message)
+            self._list()
+
+    def clear(self) -> None:
+        """Nobody is heard any more."""
+        for publisher, speaking in self._speaking.values():
+            if speaking:
+                publisher.publish(Bool(data=False))
+            self._node.destroy_publisher(publisher)
+        if self._speaking:
+            self._speaking.clear()
+            self._list()
+
+    def _list(self) -> None:
+        message = IdsList(ids=sorted(self._speaking))
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._tracked.publish(message)
 
     def _tell(self, voice: str, state: StreamState) -> None:
         speaking = state is StreamState.SPEECH
