@@ -102,6 +102,7 @@ def drivers(publishers):
         data=octets(block)))
     publishers.add('coded', AudioData, lambda *_: AudioData(data=b'ID3' + bytes(100)),
                    refused=True)
+    publishers.node.create_publisher(AudioData, 'coded', 10)
 
 
 def others(publishers):

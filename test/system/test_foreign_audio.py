@@ -67,6 +67,8 @@ def test_an_info_a_type_and_a_number_are_used(drivers):
     assert 'raw: nobody says' not in log
     assert 'frames: nobody says what its bytes are, they are heard as S16LE:16000:1' in log
     assert 'events' not in told['statuses']
+    assert 'coded has 2 publishers of audio_common_msgs/msg/AudioData' in log
+    assert log.count('does not tell them apart') == 1
 
 
 @pytest.mark.parametrize(('which', 'stream', 'said'), [
