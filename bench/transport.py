@@ -36,6 +36,7 @@ import sys
 import time
 from pathlib import Path
 
+import message_packages
 import report
 
 from xlerobot_asr_opt.ros.profile import ZERO_COPY_VARIABLE, middleware_environment
@@ -76,7 +77,7 @@ def main():
 
 def measure(rounds, messages, own_cores):
     """Give {(lane, kB): [times of one round]}, times as columns in microseconds."""
-    probes = build_probes()
+    probes = message_packages.environment_with('bench/interfaces', 'bench')
     turns = {}
     with contextlib.ExitStack() as stack:
         pairs = {
@@ -155,33 +156,6 @@ def process(lane, role, probes, own_cores):
         peer.wait(PATIENCE_S)
     finally:
         peer.kill()
-
-
-def build_probes():
-    """Build bench/interfaces if need be; return the variables that make it importable."""
-    install = ROOT / 'build' / 'bench' / 'install' / 'transport_probes'
-    if not (install / 'share' / 'transport_probes' / 'package.xml').is_file():  # installed last
-        print('building bench/interfaces (half a minute, once)', file=sys.stderr)
-        subprocess.run(
-            [sys.executable, '-m', 'colcon', 'build', '--base-paths', 'bench/interfaces',
-             '--build-base', 'build/bench/build', '--install-base', 'build/bench/install',
-             '--cmake-args', f'-DPython3_EXECUTABLE={sys.executable}'],
-            cwd=ROOT, check=True, stdout=sys.stderr,
-            env=os.environ | {
-                'CMAKE_PREFIX_PATH': os.environ['AMENT_PREFIX_PATH'],
-                'COLCON_DEFAULTS_FILE': os.devnull,
-                'COLCON_LOG_PATH': str(ROOT / 'build' / 'bench' / 'log'),
-            },
-        )
-    (package,) = install.glob('**/*-packages/transport_probes')
-    paths = {
-        'AMENT_PREFIX_PATH': install, 'LD_LIBRARY_PATH': install / 'lib',
-        'PYTHONPATH': package.parent,
-    }
-    return {
-        name: os.pathsep.join([str(path), *filter(None, [os.environ.get(name)])])
-        for name, path in paths.items()
-    }
 
 
 def worker_of(size):

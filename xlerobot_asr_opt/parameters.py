@@ -117,10 +117,11 @@ class IngestParameters:
     """Parameters of the node ingest."""
 
     source: str = parameter(
-        'topic', 'Where audio comes from: AudioChunk topics, files, or the microphone.',
+        'topic', 'Where audio comes from: topics, files, or the microphone.',
         choices=('topic', 'file', 'mic', 'none'))
     topics: tuple[str, ...] = parameter(
-        ('audio',), 'AudioChunk topics that are read when source is topic.')
+        ('audio',), 'Topics that are read when source is topic, each as TOPIC, TOPIC:PACKAGE/TYPE '
+        'or TOPIC:PACKAGE/TYPE:ENCODING:RATE:CHANNELS; see docs/adapters.md for the types.')
     files: tuple[str, ...] = parameter(
         (), 'WAV, FLAC or OGG files that are read when source is file.')
     device: str = parameter('', 'Name of the microphone, or a part of it; empty: the default.')
@@ -164,6 +165,21 @@ class IngestParameters:
     silence_warning: float = parameter(
         10.0, 'A microphone that is digitally silent for this long is reported.',
         unit='s', low=1.0, high=3600.0)
+    robot_speaking: str = parameter(
+        '', 'Topic of std_msgs/Bool that is true while the robot itself speaks; empty: none.')
+    while_robot_speaks: str = parameter(
+        'mute', 'What is done then with topics and microphones: mute, what they hear is dropped '
+        'and counted; barge_in, it is heard, and who begins to speak is told on barge_in.',
+        choices=('mute', 'barge_in'))
+    robot_speaking_tail: float = parameter(
+        0.3, 'Time after the robot has spoken for which what is heard is still dropped, as the '
+        'room rings.', unit='s', low=0.0, high=10.0)
+    robot_speaking_limit: float = parameter(
+        60.0, 'Time for which a true is believed if nothing more is said.',
+        unit='s', low=1.0, high=3600.0)
+    barge_in_after: float = parameter(
+        0.2, 'Speech that has to last this long before it is told on barge_in.',
+        unit='s', low=0.0, high=5.0)
 
 
 @dataclass(frozen=True)
@@ -282,6 +298,9 @@ class InferenceParameters:
         224, 'Tokens after which decoding stops.', low=8, high=448)
     no_speech_threshold: float = parameter(
         0.6, 'No-speech probability above which an unsure text is dropped.', low=0.0, high=1.0)
+    noise_threshold: float = parameter(
+        0.8, 'No-speech probability above which a text is dropped unless the model is sure of it: '
+        'what Whisper makes of noise and music. 1: never.', low=0.0, high=1.0)
     log_probability_threshold: float = parameter(
         -1.0, 'Mean log-probability below which a text counts as unsure.', low=-20.0, high=0.0)
     compression_threshold: float = parameter(

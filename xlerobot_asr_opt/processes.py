@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from xlerobot_asr_opt.configuration import Values, parse_override, read_file
+from xlerobot_asr_opt.core.topic_entries import topic_entry
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import NODES, ManagerParameters, Parameter, parameter
 from xlerobot_asr_opt.parameters import table as parameter_table
@@ -44,7 +45,8 @@ class GraphArguments:
     source: str = parameter(
         '', 'Where audio comes from; empty: what is named of files, device and topics, or topics.',
         choices=('', 'topic', 'file', 'mic', 'none'))
-    topics: tuple[str, ...] = parameter((), 'AudioChunk topics to read.')
+    topics: tuple[str, ...] = parameter(
+        (), 'Audio topics to read, written as the parameter topics of ingest.')
     files: tuple[str, ...] = parameter((), 'WAV, FLAC or OGG files to read.')
     device: str = parameter('', 'Name of the microphone, or a part of it.')
     processes: int = parameter(1, 'Number of inference processes.', low=1, high=16)
@@ -136,6 +138,8 @@ def process_table(arguments: GraphArguments) -> tuple[Process, ...]:
     workers, names = _names(arguments)
     executables = {f'{namespace}/{name}': executable_of(name) for name in names}
     values = _values(arguments, executables)
+    for text in values.get(f'{namespace}/ingest', {}).get('topics', ()):
+        topic_entry(text)
     _order(values[f'{namespace}/{names[-1]}'], names[:-1])
     # Segments for another machine come over the network: nothing of theirs can be shared.
     sharing = [] if arguments.lend else workers

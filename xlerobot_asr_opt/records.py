@@ -27,6 +27,7 @@ __all__ = [
     'Chunks',
     'Degradation',
     'DegradationLevel',
+    'Fault',
     'Flag',
     'Grant',
     'Latency',
@@ -82,6 +83,23 @@ class StreamState(enum.IntEnum):
     SPEECH = 2
     ENDED = 3
     FAILED = 4
+
+
+class Fault(enum.IntFlag):
+    """Bits of StreamStatus.faults (StreamStatus.FAULT_*): what is wrong with a microphone."""
+
+    NONE = 0
+    SILENT = 1
+    """Digital silence: muted, or unplugged."""
+    CLIPPING = 2
+    OFFSET = 4
+    """The mean of its samples is far from 0."""
+    RATE = 8
+    """It brings more, or fewer, samples a second than it says."""
+    CHANNEL = 16
+    """Digital silence on one channel of several."""
+    ABSENT = 32
+    """It is open, and brings nothing."""
 
 
 class RecognitionStatus(enum.IntEnum):
@@ -309,6 +327,8 @@ class StreamStatus:
     dropped: int = 0
     segments: int = 0
     kept: int = 0
+    muted: int = 0
+    faults: Fault = Fault.NONE
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ import hashlib
 
 import numpy as np
 import pytest
+import rclpy
 import soundfile
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from small_machine import Machine
+from std_msgs.msg import Bool, String
 
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt import memory
@@ -141,6 +143,11 @@ class Speaker:
         self._world = players.world
         self._sequence = 0
         self._world.spin_until(lambda: self._voice.matched, 'an ingest that hears')
+
+    @property
+    def sent(self):
+        """Chunks so far."""
+        return self._sequence
 
     def chunk(self, samples, **fields):
         """Publish one chunk."""
@@ -365,3 +372,74 @@ def test_a_file_that_is_not_there_fails_activation_with_its_name(open_world, tmp
     assert not world.transit(Transition.ACTIVATE)
     assert world.node.state is State.INACTIVE
     assert 'gone.wav' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(('topic', 'said'), [
+    ('/smart:audio_msg/AudioFrame', 'install audio_msg of TogetheROS.Bot, or source'),
+    ('/front:sensor_msgs/Image', 'got messages of sensor_msgs/msg/Image, expected one of'),
+    ('/audio:audio_common_msgs/AudioData:mp3', "got audio in the format 'mp3', expected raw"),
+], ids=['package', 'type', 'encoding'])
+def test_a_topic_that_cannot_be_read_fails_configuration_with_the_reason(
+        open_world, tmp_path, capfd, topic, said):
+    world = open_world(source='topic', topics=[topic], store_directory=str(tmp_path / 'store'))
+    world.start(IngestNode)
+    assert not world.transit(Transition.CONFIGURE)
+    assert said in capfd.readouterr().err
+
+
+def test_a_topic_of_a_type_that_cannot_be_read_is_told_once(begin, context, capfd):
+    node = rclpy.create_node('stranger', context=context)
+    try:
+        players = begin(source='topic')
+        node.create_publisher(String, f'{players.world.namespace}/{names.AUDIO}', 1)
+        players.world.spin_until(
+            lambda: 'audio is not heard: got messages of std_msgs/msg/String'
+            in capfd.readouterr().err, 'the reason')
+        players.world.spin_for(1.2)
+        assert 'is not heard' not in capfd.readouterr().err
+    finally:
+        node.destroy_node()
+
+
+class Robot:
+    """Says on a topic whether the robot speaks, and hears who cuts in."""
+
+    def __init__(self, players, qos=10):
+        self._world = players.world
+        self._says = self._world.player.create_publisher(Bool, 'robot', qos)
+        self.cut_in = []
+        self._world.player.create_subscription(
+            String, names.BARGE_IN, lambda heard: self.cut_in.append(heard.data), 10)
+        self._world.spin_until(
+            lambda: self._says.get_subscription_count()
+            and self._world.player.count_publishers(names.BARGE_IN), 'an ingest that minds it')
+
+    def says(self, speaking):
+        self._says.publish(Bool(data=speaking))
+        self._world.spin_for(0.1)
+
+
+@pytest.mark.parametrize('reliability', ['RELIABLE', 'BEST_EFFORT'])
+def test_the_robot_does_not_hear_itself(begin, clause, reliability):
+    players = begin(source='topic', robot_speaking='robot', robot_speaking_tail=0.0)
+    robot = Robot(players, QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability]))
+    speaker = Speaker(players, clause)
+    robot.says(True)
+    speaker.say()
+    players.until('mic', lambda status: status['muted'] == speaker.sent)
+    assert not players.tickets
+    robot.says(False)
+    speaker.say()
+    assert players.heard().sequence == 0
+    assert int(players.statuses['mic']['muted']) == speaker.sent // 2
+    assert robot.cut_in == []
+
+
+def test_who_cuts_in_is_told(begin, clause):
+    players = begin(source='topic', robot_speaking='robot', while_robot_speaks='barge_in')
+    robot, speaker = Robot(players), Speaker(players, clause)
+    robot.says(True)
+    speaker.say(pace_s=0.012)
+    players.world.spin_until(lambda: robot.cut_in, 'who cuts in')
+    players.heard()
+    assert robot.cut_in == ['mic']

@@ -104,7 +104,7 @@ def give_nan(good):
 REFUSED = {'refused': 1}
 WHOLE, SPOILED, CUT = 'whole', 'spoiled', 'cut'
 CASES = {
-    'nan': (give_nan, {'clipped': 800}, 'clipping: 800 samples', SPOILED),
+    'nan': (give_nan, {'clipped': 800}, '(800 samples of one chunk at full scale)', SPOILED),
     'empty': (insert(with_fields(samples=np.zeros(0, np.int16))), REFUSED,
               'got no samples, expected at least one frame', WHOLE),
     'over-long': (insert(with_length(1601)), REFUSED,

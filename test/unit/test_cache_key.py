@@ -24,6 +24,7 @@ BOTH = {
 WHISPER = BOTH | {
     'most_tokens': st.integers(8, 448),
     'no_speech_threshold': st.floats(0.0, 1.0),
+    'noise_threshold': st.floats(0.0, 1.0),
     'compression_threshold': st.floats(1.0, 10.0),
     'retry_confidence': st.floats(0.0, 1.0),
     'retry_shortest': st.floats(0.0, 30.0),

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from xlerobot_asr_opt.cli.listen import final_line, meter, partial_line, table
 from xlerobot_asr_opt.records import (
+    Fault,
     Latency,
     StreamState,
     StreamStatus,
@@ -30,6 +31,8 @@ def test_partial_line():
     assert partial_line(speaking).plain == 'speaking 1.2 s'
     behind = StreamStatus('hall', StreamState.SILENCE, kept=2, missing=1)
     assert partial_line(behind).plain == 'silence, 2 waiting, 1 chunks lost'
+    faulty = StreamStatus('hall', StreamState.SILENCE, faults=Fault.SILENT | Fault.OFFSET)
+    assert partial_line(faulty).plain == 'silence, silent, offset'
 
 
 def test_final_line():

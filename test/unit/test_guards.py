@@ -18,7 +18,7 @@ def test_the_thresholds_are_those_of_the_parameters():
     parameters = InferenceParameters()
     assert Thresholds(
         parameters.no_speech_threshold, parameters.log_probability_threshold,
-        parameters.compression_threshold) == THRESHOLDS
+        parameters.compression_threshold, parameters.noise_threshold) == THRESHOLDS
 
 
 @pytest.mark.parametrize('text', ['Go to the kitchen.', 'Stop.', '去厨房', '7', 'Ärger', 'ok!'])
@@ -39,6 +39,14 @@ def test_a_text_without_a_letter_or_digit_is_silence(text):
 def test_only_an_unsure_text_where_no_speech_is_likely_is_silence(mean, no_speech, silent):
     why = silence('Thank you.', decoded(mean, no_speech), THRESHOLDS)
     assert why == ('no-speech probability 0.70 and mean log-probability -1.20' if silent else '')
+
+
+@pytest.mark.parametrize(('mean', 'no_speech', 'silent'), [
+    (-0.61, 0.93, True), (-0.61, 0.8, False), (-0.5, 0.93, False), (-0.4, 0.99, False),
+], ids=['what noise gives', 'at the threshold', 'at what is sure', 'sure'])
+def test_where_no_speech_is_very_likely_a_text_has_to_be_sure(mean, no_speech, silent):
+    assert bool(silence('you', decoded(mean, no_speech), THRESHOLDS)) is silent
+    assert silence('you', decoded(mean, no_speech), Thresholds(noise=1.0)) == ''
 
 
 def test_thresholds_move_what_is_silence():

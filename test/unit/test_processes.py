@@ -47,3 +47,8 @@ def test_a_name_that_no_node_can_have_is_refused(name):
 def test_the_program_of_a_node():
     assert executable_of('inference_desk_0') == 'inference'
     assert executable_of('cache') == 'cache'
+
+
+def test_a_topic_that_cannot_be_read_is_told_before_anything_starts():
+    with pytest.raises(ConfigurationError, match="got the rate '1' in '/audio::S16LE:1'"):
+        process_table(GraphArguments(topics=('/audio::S16LE:1',)))

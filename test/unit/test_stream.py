@@ -9,12 +9,13 @@ import pytest
 from full_store import fill
 from scripted_speech import BEGIN_NS, LoudnessDetector, chunks, dialogue, sound
 
+from xlerobot_asr_opt.core.microphone_faults import REMEDIES
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request
 from xlerobot_asr_opt.core.segmenter import Cutting
 from xlerobot_asr_opt.core.stream import Source, Stream
 from xlerobot_asr_opt.core.stream_arrays import StreamArrays
-from xlerobot_asr_opt.records import Flag, StreamState
+from xlerobot_asr_opt.records import Fault, Flag, StreamState
 
 MS = 1_000_000
 RATE = 16_000
@@ -339,13 +340,13 @@ def test_clipping_is_counted_always_and_told_now_and_then(hall):
     hall.hear(*chunks(loud))
     assert hall.status.clipped == 210
     assert [remark for remark in hall.told if 'clipping' in remark] == [
-        'clipping: 1 samples of one chunk at full scale; lower the gain'] * 3
+        f'{REMEDIES[Fault.CLIPPING]} (1 samples of one chunk at full scale)'] * 3
 
 
 def test_a_microphone_that_gives_nothing_is_told_once(hall):
     hall.hear(*chunks(np.zeros(25 * RATE, np.int16)))
     assert hall.told == [
-        'digitally silent for 10 s: a muted or unplugged microphone']
+        f'{REMEDIES[Fault.SILENT]} (for 10 s)']
 
 
 def test_a_microphone_that_falls_silent_again_is_told_again(hall):

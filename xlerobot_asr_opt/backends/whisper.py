@@ -122,7 +122,7 @@ class WhisperBackend:
         self._admit = admit
         self._thresholds = Thresholds(
             parameters.no_speech_threshold, parameters.log_probability_threshold,
-            parameters.compression_threshold)
+            parameters.compression_threshold, parameters.noise_threshold)
         self._loaded: _Loaded | None = None
 
     @property

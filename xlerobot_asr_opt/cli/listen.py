@@ -14,6 +14,7 @@ from rich.text import Text
 from xlerobot_asr_opt.cli.arguments import add_namespace
 from xlerobot_asr_opt.cli.output import complain
 from xlerobot_asr_opt.cli.session import require_ros
+from xlerobot_asr_opt.core.microphone_faults import faults_in
 from xlerobot_asr_opt.records import StreamState, StreamStatus, Transcript, TranscriptStatus
 
 if TYPE_CHECKING:
@@ -110,4 +111,5 @@ def partial_line(status: StreamStatus) -> Text:
         return Text(f'speaking {status.speaking_s:.1f} s', 'bold')
     waiting = f', {status.kept} waiting' if status.kept else ''
     lost = f', {status.missing} chunks lost' if status.missing else ''
-    return Text(f'{status.state.name.lower()}{waiting}{lost}', 'dim')
+    wrong = ''.join(f', {str(fault.name).lower()}' for fault in faults_in(status.faults))
+    return Text.assemble((f'{status.state.name.lower()}{waiting}{lost}', 'dim'), (wrong, 'red'))

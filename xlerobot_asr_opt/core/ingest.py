@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from xlerobot_asr_opt.core.chunk_rows import chunk_of, chunk_row, name_of
 from xlerobot_asr_opt.core.complaints import Complaints
+from xlerobot_asr_opt.core.robot_speech import RobotSpeech
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request
 from xlerobot_asr_opt.core.segmenter import Cutting
@@ -41,6 +42,8 @@ _GONE_S = 60.0
 """One that brings nothing at all for this long has ended."""
 _LOOK_S = 0.1
 """How often paused streams are looked for."""
+_EXAMINE_S = 1.0
+"""How often every stream is examined for faults that only show with time."""
 _NUMBER = re.compile(r'\d+')
 T = TypeVar('T')
 
@@ -89,17 +92,22 @@ class Ingest:
         self._changed: set[str] = set()
         self._pausing: set[str] = set()
         self._complaints = Complaints(clock)
-        self._looked_at = clock()
+        self._looked_at = self._examined_at = clock()
+        self._robot = RobotSpeech(parameters, clock)
+        self._muting = False
         self.refusing = ''
         self.show_partials(wanted=True)
 
-    def open(self, stream: str, *, duration_s: float = 0.0, language: str = '') -> str:
+    def open(
+        self, stream: str, *, duration_s: float = 0.0, language: str = '', live: bool = False,
+    ) -> str:
         """Begin a stream that its caller will finish.
 
         Args:
             stream: its name, 1 to 63 bytes of UTF-8.
             duration_s: its length [s]; 0: not known.
             language: that its tickets ask for; empty: the parameter's.
+            live: it is a microphone's.
 
         Returns:
             The name.
@@ -113,7 +121,7 @@ class Ingest:
         if stream in self._streams and not self._streams[stream].ended:
             raise AudioError(f'stream {stream} is open already; choose another name')
         self._open(Source(
-            stream, self._request(stream, language), duration_s, owned=True,
+            stream, self._request(stream, language), duration_s, owned=True, live=live,
             partials=self._partials))
         return stream
 
@@ -122,32 +130,40 @@ class Ingest:
 
         Whatever is wrong with it is counted in the stream's status and logged; nothing is raised.
         """
+        tickets = self._attend()
         stream = self._listener(chunk.stream)
         if stream is None:
-            return []
+            return tickets
         one = chunk_row(chunk)
         if one is not None:
             row, first = np.array([stream.row]), np.zeros(1, np.int64)
             if self._arrays.follows(row, one, first)[0]:
-                return self._follow(row, one, first)
-        return self._note(stream, stream.take, chunk)
+                return tickets + self._follow(row, one, first)
+        return tickets + self._note(stream, stream.take, chunk)
 
     def accept_all(self, chunks: Chunks) -> list[Ticket]:
         """Hear CHUNK[n] of any streams, those of one stream in order; like accept() of each.
 
         What can be done for all streams together is. The chunks need not outlive the call.
         """
+        tickets = self._attend()
         names = np.ascontiguousarray(chunks['stream']).view(f'S{LONGEST_NAME + 1}').ravel()
         streams = [self._listening.get(name) or self._listener(name_of(name))
                    for name in names.tolist()]
         rows = np.array([-1 if stream is None else stream.row for stream in streams])
-        tickets: list[Ticket] = []
         for turn in _turns(rows):
             follows = self._arrays.follows(rows, chunks, turn)
             tickets += self._follow(rows, chunks, turn[follows])
             for index in turn[~follows].tolist():
                 tickets += self._accept_one(streams[index], chunks[index])
         return tickets
+
+    def refuse(self, name: str, wrong: str) -> None:
+        """Count a message of a stream that cannot be heard at all, and tell what is wrong."""
+        stream = self._listener(name)
+        if stream is not None:
+            stream.refuse(wrong)
+            self._tell(stream)
 
     def _follow(
         self, rows: npt.NDArray[np.int64], chunks: Chunks, which: npt.NDArray[np.int64],
@@ -185,6 +201,8 @@ class Ingest:
         tickets = hear(heard)
         if stream.preview is not preview:
             self._pausing.add(stream.source.stream)
+        if stream.state is not before:
+            self._attend_to(stream)
         if tickets or stream.state is not before:
             self._changed.add(stream.source.stream)
         self._tell(stream)
@@ -202,6 +220,15 @@ class Ingest:
         for stream in self._streams.values():
             stream.show_every(self._partials)
 
+    def robot_speaks(self, speaking: bool) -> list[Ticket]:
+        """Take whether the robot itself speaks; return what had been said when it began."""
+        self._robot.hear(speaking)
+        return self._attend()
+
+    def cutting_in(self) -> list[str]:
+        """Return the streams on which somebody cuts in on the robot, since this was asked last."""
+        return self._robot.cutting_in(lambda name: self._streams[name].spoken_s)
+
     def finish(self, stream: str) -> list[Ticket]:
         """End a stream whose source has come to its end."""
         return self._end(stream, StreamState.ENDED)
@@ -216,9 +243,17 @@ class Ingest:
         if now - self._looked_at < _LOOK_S:
             return []
         self._looked_at = now
-        tickets: list[Ticket] = []
+        tickets = self._attend()
+        examined = now - self._examined_at >= _EXAMINE_S
+        if examined:
+            self._examined_at = now
         for name, stream in self._streams.items():
-            if stream.ended or stream.source.owned:
+            if stream.ended:
+                continue
+            if examined:
+                stream.examine()
+                self._tell(stream)
+            if stream.source.owned:
                 continue
             if now - stream.received_at >= _GONE_S:
                 tickets += self._end(name, StreamState.ENDED)
@@ -287,7 +322,11 @@ class Ingest:
         self._admit(f'stream {source.stream}', STREAM_BYTES)
         self._forget(source.stream)
         self._make_room()
-        stream = Stream(source, self._arrays, self._free.pop(), self._store, self._clock)
+        stream = Stream(
+            source, self._arrays, self._free.pop(), self._store, self._clock,
+            self._parameters.silence_warning)
+        if source.live and self._muting:
+            stream.mute(True)
         self._streams[source.stream] = stream
         self._listening[source.stream.encode()] = self._at_row[stream.row] = stream
         self._changed.add(source.stream)
@@ -305,7 +344,8 @@ class Ingest:
         if stream is not None:
             return stream
         try:
-            return self._open(Source(name, self._request(name), partials=self._partials))
+            return self._open(Source(
+                name, self._request(name), live=True, partials=self._partials))
         except (AudioError, MemoryBudgetError) as error:
             self._complaints.tell('', 'refused', f'a chunk is not heard: {error}')
             return None
@@ -324,10 +364,28 @@ class Ingest:
             self._forget(name)
             self._complaints.forget(name)
 
+    def _attend(self) -> list[Ticket]:
+        """Mute the live streams, or unmute them, when the robot has begun or ended to speak."""
+        muting = self._robot.muting
+        if muting is self._muting:
+            return []
+        self._muting = muting
+        live = [one for one in self._streams.values() if one.source.live and not one.ended]
+        return [ticket for stream in live
+                for ticket in self._note(stream, stream.mute, muting)]
+
+    def _attend_to(self, stream: Stream) -> None:
+        """Note that somebody has begun, or ended, to speak on a stream."""
+        if stream.state is StreamState.SPEECH and stream.source.live:
+            self._robot.begins(stream.source.stream, stream.spoken_s)
+        else:
+            self._robot.ends(stream.source.stream)
+
     def _end(self, name: str, state: StreamState) -> list[Ticket]:
         stream = self._streams[name]
         tickets = stream.end(state)
         self._listening.pop(name.encode(), None)
+        self._robot.ends(name)
         self._changed.add(name)
         self._tell(stream)
         return tickets

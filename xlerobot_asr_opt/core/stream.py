@@ -12,6 +12,7 @@ from xlerobot_asr_opt.core.audio import Resampler
 from xlerobot_asr_opt.core.chunk_rules import fault
 from xlerobot_asr_opt.core.clocks import NS
 from xlerobot_asr_opt.core.continuity import Arrival, Continuity, Link
+from xlerobot_asr_opt.core.microphone_faults import REMEDIES, ChannelWatch, RateWatch
 from xlerobot_asr_opt.core.segment_store import SegmentStore
 from xlerobot_asr_opt.core.segment_writer import Request, SegmentWriter
 from xlerobot_asr_opt.core.segmenter import Event
@@ -20,6 +21,7 @@ from xlerobot_asr_opt.records import (
     CHUNK_CAPACITY,
     SAMPLE_RATE,
     Chunk,
+    Fault,
     StreamState,
     StreamStatus,
     Ticket,
@@ -37,6 +39,7 @@ class Source:
         request: for its tickets.
         duration_s: its length [s]; 0: not known.
         owned: somebody says when it ends; otherwise its chunks simply stop to come.
+        live: it comes from a microphone, now, so that it hears the robot, too.
         partials: samples of speech after which its text so far is wanted; 0: never.
     """
 
@@ -44,6 +47,7 @@ class Source:
     request: Request
     duration_s: float = 0.0
     owned: bool = False
+    live: bool = False
     partials: int = 0
 
 
@@ -62,7 +66,7 @@ class Stream:
 
     def __init__(
         self, source: Source, arrays: StreamArrays, row: int, store: SegmentStore,
-        clock: Callable[[], float],
+        clock: Callable[[], float], silence_warning_s: float = 10.0,
     ) -> None:
         """Begin to hear.
 
@@ -72,6 +76,7 @@ class Stream:
             row: in them, of no other stream.
             store: where its segments go.
             clock: monotonic [s].
+            silence_warning_s: silence of a channel, and absence of all audio, that is told [s].
         """
         self.source = source
         self.row = row
@@ -86,6 +91,12 @@ class Stream:
             source.partials)
         self._resampler: Resampler | None = None
         self._refused = 0
+        self._muted = False
+        self._muted_chunks = 0
+        self._silence_warning_s = silence_warning_s
+        self._channels: ChannelWatch | None = None
+        self._rate = RateWatch()
+        self._absent = False
 
     @property
     def heard_at(self) -> float:
@@ -148,6 +159,28 @@ class Stream:
         self._settle()
         return tickets
 
+    def mute(self, muted: bool) -> list[Ticket]:
+        """Hear nothing of the chunks that come, or hear again; what was being said has ended."""
+        self._muted = muted
+        tickets = self._end_stretch() if muted else []
+        self._settle()
+        return tickets
+
+    def examine(self) -> None:
+        """Look at what only shows with time; once a second is enough."""
+        clock = self._arrays.clocks.records[self.row]
+        if clock['taken']:
+            told = self._rate.see(
+                int(clock['sequence']), int(clock['stamp_ns']), int(clock['length_ns']),
+                int(clock['rate']))
+            self.remarks += [told] if told else []
+        silent_s = self._clock() - self.heard_at
+        absent = (self.source.owned and self.source.live and not self.ended
+                  and silent_s >= self._silence_warning_s)
+        if absent and not self._absent:
+            self.remarks.append(f'{REMEDIES[Fault.ABSENT]} (for {silent_s:.0f} s)')
+        self._absent = absent
+
     def pause(self) -> list[Ticket]:
         """End the speech that runs: no chunk has come for too long."""
         tickets = self._hear(self._continuity.flush()) + self._end_stretch()
@@ -168,15 +201,38 @@ class Stream:
             stream=self.source.stream, state=self.state, stamp_ns=continuity.end_ns,
             level_dbfs=arrays.hearing.level_dbfs(self.row),
             position_s=float(meter['position_s']), duration_s=self.source.duration_s,
-            speaking_s=self._speaking / SAMPLE_RATE, chunks=int(arrays.chunks[self.row]),
+            speaking_s=self.spoken_s, chunks=int(arrays.chunks[self.row]),
             missing=continuity.missing, duplicated=continuity.duplicated,
             refused=self._refused + continuity.refused, clipped=int(meter['clipped']),
-            clicks=writer.clicks, dropped=writer.dropped, segments=writer.segments, kept=kept)
+            clicks=writer.clicks, dropped=writer.dropped, segments=writer.segments, kept=kept,
+            muted=self._muted_chunks, faults=self._faults)
+
+    @property
+    def spoken_s(self) -> float:
+        """Length of the running utterance [s]; 0: nobody speaks."""
+        return self._speaking / SAMPLE_RATE
 
     @property
     def _speaking(self) -> int:
         """Samples of the running utterance."""
         return self._arrays.hearing.speaking(self.row) if self._resampler else 0
+
+    @property
+    def _faults(self) -> Fault:
+        """What is wrong with its microphone now."""
+        faults = self._arrays.meters.faults(self.row)
+        if self._rate.wrong:
+            faults |= Fault.RATE
+        if self._channels is not None and self._channels.dead:
+            faults |= Fault.CHANNEL
+        return faults | (Fault.ABSENT if self._absent else Fault.NONE)
+
+    def _watch_channels(self, chunk: Chunk, frames: int) -> None:
+        if self._channels is None or self._channels.count != chunk.channels:
+            self._channels = ChannelWatch(chunk.channels, self._silence_warning_s)
+        told = self._channels.hear(
+            chunk.samples.reshape(frames, chunk.channels), frames / chunk.rate)
+        self.remarks += [told] if told else []
 
     def _hear(self, arrivals: list[Arrival]) -> list[Ticket]:
         return [ticket for arrival in arrivals for ticket in self._hear_one(arrival)]
@@ -185,11 +241,17 @@ class Stream:
         chunk, arrays, row = arrival.chunk, self._arrays, self.row
         frames = chunk.samples.size // chunk.channels
         read = arrays.meters.read(
-            np.array([row]), chunk.samples[None], np.array([frames / chunk.rate]))
+            np.array([row]), chunk.samples[None], np.array([chunk.samples.size]),
+            np.array([frames / chunk.rate]))
         self.remarks += [remark for _, remark in read]
+        if chunk.channels > 1:
+            self._watch_channels(chunk, frames)
         tickets = []
         if arrival.link in (Link.FIRST, Link.BREAK):
             tickets = self._end_stretch(arrival.missing)
+        if self._muted:
+            self._muted_chunks += 1
+            return tickets
         if self._resampler is None:
             self._resampler = Resampler(chunk.rate, chunk.channels)
             arrays.begin_stretch(row)

@@ -109,7 +109,7 @@ class StreamArrays:
             samples = np.where(np.arange(CHUNK_CAPACITY) < lengths[:, None], samples, 0)
         self.receive(rows, now)
         time_ns = self.clocks.take(rows, chunks['sequence'], _stamps_ns(chunks), lengths)
-        remarks = self.meters.read(rows, samples, lengths / SAMPLE_RATE)
+        remarks = self.meters.read(rows, samples, lengths, lengths / SAMPLE_RATE)
         self.origin_ns[rows] = time_ns - self.frames[rows] * NS // SAMPLE_RATE
         self.frames[rows] += lengths
         return Followed(self.hearing.push(rows, samples, lengths), remarks)

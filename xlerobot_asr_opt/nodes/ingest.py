@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from std_msgs.msg import Bool, String
 
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.degradation_effects import is_finals_only
 from xlerobot_asr_opt.core.ingest import Ingest
 from xlerobot_asr_opt.core.segment_store import SegmentStore
+from xlerobot_asr_opt.core.topic_entries import TopicEntry, topic_entry
 from xlerobot_asr_opt.core.vad import SileroDetector
 from xlerobot_asr_opt.memory import PredictiveMemoryManager
 from xlerobot_asr_opt.models.layout import asset_path
@@ -21,15 +23,18 @@ from xlerobot_asr_opt.models.paths import private_directory, state_root
 from xlerobot_asr_opt.parameters import IngestParameters, ManagerParameters
 from xlerobot_asr_opt.records import Chunk, Degradation, Ticket
 from xlerobot_asr_opt.ros import conversions, names
-from xlerobot_asr_opt.ros.chunk_subscription import ChunkSubscription
+from xlerobot_asr_opt.ros.audio_messages import NATIVE, message_class
+from xlerobot_asr_opt.ros.audio_subscription import AudioSubscription
 from xlerobot_asr_opt.ros.level_watch import LevelWatch
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
+from xlerobot_asr_opt.ros.matching import MatchingSubscription
 from xlerobot_asr_opt.ros.one_shot import OneShot
 from xlerobot_asr_opt.ros.run import run
 from xlerobot_asr_opt.ros.segment_sender import SegmentSender
 from xlerobot_asr_opt.ros.source_player import SourcePlayer
 from xlerobot_asr_opt.ros.timers import steady_timer
+from xlerobot_asr_opt.ros.voices import VoicesPublisher
 
 TICK_PERIOD_S = 0.02
 STATUS_PERIOD_S = 1.0
@@ -41,8 +46,8 @@ class IngestNode(ManagedNode):
     """Carries audio into core/ingest, and what that announces out.
 
     in:     audio topics, files, the microphone; speech/grants, speech/acknowledgements, workers,
-            scheduler/status, memory, level
-    out:    speech/tickets, WORKER/segments, streams
+            scheduler/status, memory, level, what says that the robot speaks
+    out:    speech/tickets, WORKER/segments, streams, barge_in, voices of REP-155
     serves: ingest/open_stream, ingest/transcribe
     """
 
@@ -59,14 +64,20 @@ class IngestNode(ManagedNode):
         self._untold: list[str] = []
         self._tickets = LoanedPublisher(self, msg.SpeechTicket, names.TICKETS, names.CONTROL_QOS)
         self._statuses = LoanedPublisher(self, msg.StreamStatus, names.STREAMS, names.STREAMS_QOS)
+        self._barge_ins = self.create_publisher(String, names.BARGE_IN, names.TRANSCRIPT_QOS)
+        self._voices = VoicesPublisher(self)
         self._sender: SegmentSender | None = None
         self._player: SourcePlayer | None = None
         self._active: list[object] = []
-        self._topics: list[ChunkSubscription] = []
+        self._entries: list[TopicEntry] = []
+        self._topics: list[AudioSubscription | MatchingSubscription] = []
         self._tickers = []
 
     def configure(self) -> None:
         """Open the store and the voice activity detector; both say what is wrong with them."""
+        self._entries = [topic_entry(text) for text in self.parameters.topics]
+        for kind in {entry.type for entry in self._entries} - {'', NATIVE}:
+            message_class(kind)
         own = self.parameters.store_directory
         directory = private_directory(Path(own) if own else state_root() / 'segments')
         name = self.get_namespace().strip('/').replace('/', '-') or 'root'
@@ -100,8 +111,11 @@ class IngestNode(ManagedNode):
         ]
         if self.parameters.source == 'topic':
             self._topics = [
-                ChunkSubscription(self, topic, self._on_chunks)
-                for topic in self.parameters.topics]
+                AudioSubscription(self, entry, self._on_chunks, self._on_refused)
+                for entry in self._entries]
+        if self.parameters.robot_speaking:
+            self._topics.append(MatchingSubscription(
+                self, Bool, self.parameters.robot_speaking, self._on_robot))
         self._player.open_configured(self.parameters)
         self._tickers = [
             steady_timer(self, TICK_PERIOD_S, self._on_tick),
@@ -121,6 +135,7 @@ class IngestNode(ManagedNode):
     def cleanup(self) -> None:
         """Close the store; its file outlives the process."""
         self.deactivate()
+        self._voices.clear()
         if self._store is not None:
             self._store.close()
         self._ingest = self._store = None
@@ -144,6 +159,12 @@ class IngestNode(ManagedNode):
 
     def _on_chunks(self, chunks: np.ndarray) -> None:
         self._announce(self._ingest.accept_all(chunks))
+
+    def _on_robot(self, speaking: Bool) -> None:
+        self._announce(self._ingest.robot_speaks(speaking.data))
+
+    def _on_refused(self, stream: str, wrong: str) -> None:
+        self._ingest.refuse(stream, wrong)
 
     def _on_grant(self, view: np.ndarray) -> None:
         self._sender.on_grant(conversions.read_grant(view))
@@ -172,7 +193,9 @@ class IngestNode(ManagedNode):
     def _on_tick(self) -> None:
         self._announce(self._ingest.tick())
         self._sender.on_tick()
-        self._publish_statuses(self._ingest.changed())
+        changed = self._ingest.changed()
+        self._voices.tell(changed)
+        self._publish_statuses(changed)
         # A thousand states at once would keep the chunks waiting.
         told = min(len(self._ingest.names), STATUSES)
         share = math.ceil(told * TICK_PERIOD_S / STATUS_PERIOD_S)
@@ -199,6 +222,8 @@ class IngestNode(ManagedNode):
         for ticket in (*tickets, *self._ingest.previews()):
             with self._tickets.loan() as view:
                 conversions.write_ticket(view, ticket)
+        for stream in self._ingest.cutting_in():
+            self._barge_ins.publish(String(data=stream))
 
     def _publish_statuses(self, statuses: Iterable) -> None:
         for status in statuses:

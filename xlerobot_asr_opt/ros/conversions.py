@@ -22,6 +22,7 @@ from xlerobot_asr_opt.records import (
     Chunk,
     Degradation,
     DegradationLevel,
+    Fault,
     Flag,
     Grant,
     Recognition,
@@ -55,7 +56,7 @@ View = npt.NDArray[Any]
 """A structured array of no dimension over one plain message."""
 
 COUNTERS = ('chunks', 'missing', 'duplicated', 'refused', 'clipped', 'clicks', 'dropped',
-            'segments', 'kept')
+            'segments', 'kept', 'muted')
 """Fields of StreamStatus that count."""
 BREAKER_STATES = {
     State.CLOSED: msg.BackendState.STATE_CLOSED,
@@ -211,6 +212,7 @@ def write_status(view: View, status: StreamStatus) -> None:
     view['position'] = status.position_s
     view['duration'] = status.duration_s
     view['speaking'] = status.speaking_s
+    view['faults'] = int(status.faults)
     for counter in COUNTERS:
         view[counter] = getattr(status, counter)
 
@@ -280,6 +282,7 @@ def read_status(message: msg.StreamStatus) -> StreamStatus:
         stream=read_text(message.stream), state=StreamState(message.state),
         stamp_ns=nanoseconds(message.stamp), level_dbfs=message.level,
         position_s=message.position, duration_s=message.duration, speaking_s=message.speaking,
+        faults=Fault(message.faults),
         **{counter: getattr(message, counter) for counter in COUNTERS})
 
 

@@ -12,13 +12,13 @@ from rclpy.qos import (
 )
 
 __all__ = [
-    'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'CACHE_LOOKUP', 'CACHE_PATTERNS',
-    'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS', 'DIAGNOSTICS',
-    'DIAGNOSTICS_QOS', 'FORCE_BACKEND', 'FORCE_LEVEL', 'GRANTS', 'HEARTBEATS', 'IS_ACTIVE',
-    'KEPT_TRANSCRIPT_QOS', 'LATCHED_QOS', 'LEVEL', 'LIVE_SPEECH', 'MANAGE_NODES', 'MEMORY',
-    'OPEN_STREAM', 'PARTIAL',
-    'RECOGNITIONS', 'RELEASE_MEMORY', 'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS',
-    'TEXT', 'TICKETS', 'TRANSCRIBE', 'TRANSCRIPT', 'TRANSCRIPT_QOS', 'WORKERS', 'segments',
+    'ACKNOWLEDGEMENTS', 'AUDIO', 'AUDIO_QOS', 'BACKENDS', 'BARGE_IN', 'CACHE_LOOKUP',
+    'CACHE_PATTERNS', 'CACHE_STATISTICS', 'CACHE_STORE', 'CACHE_TRIM', 'CONTROL_QOS',
+    'DIAGNOSTICS', 'DIAGNOSTICS_QOS', 'FORCE_BACKEND', 'FORCE_LEVEL', 'GRANTS', 'HEARTBEATS',
+    'IS_ACTIVE', 'IS_SPEAKING', 'KEPT_TRANSCRIPT_QOS', 'LATCHED_QOS', 'LEVEL', 'LIVE_SPEECH',
+    'MANAGE_NODES', 'MEMORY', 'OPEN_STREAM', 'PARTIAL', 'RECOGNITIONS', 'RELEASE_MEMORY',
+    'SCHEDULER', 'SEGMENTS_QOS', 'STREAMS', 'STREAMS_QOS', 'TEXT', 'TICKETS', 'TRANSCRIBE',
+    'TRANSCRIPT', 'TRANSCRIPT_QOS', 'VOICES_TRACKED', 'WORKERS', 'segments',
 ]
 
 AUDIO = 'audio'
@@ -53,8 +53,14 @@ PARTIAL = 'partial'
 """Transcript, scheduler to everybody: what was said so far, while its speaker goes on."""
 TEXT = 'text'
 """std_msgs/String, scheduler to everybody: the text alone."""
+BARGE_IN = 'barge_in'
+"""std_msgs/String, ingest to everybody: the stream of who cuts in while the robot speaks."""
 LIVE_SPEECH = 'humans/voices/{}/speech'
 """hri_msgs/LiveSpeech by stream (REP-155), where that package is installed."""
+IS_SPEAKING = 'humans/voices/{}/is_speaking'
+"""std_msgs/Bool by stream (REP-155), where hri_msgs is installed."""
+VOICES_TRACKED = 'humans/voices/tracked'
+"""hri_msgs/IdsList (REP-155), where that package is installed."""
 
 OPEN_STREAM = 'ingest/open_stream'
 TRANSCRIBE = 'ingest/transcribe'

@@ -121,7 +121,7 @@ class SourcePlayer:
     def _open_microphone(self, device: str, request: srv.OpenStream.Request) -> str:
         """Begin to listen to a microphone; return the stream's name."""
         name = self._ingest.open(
-            request.stream or self._free_name('mic'), language=request.language)
+            request.stream or self._free_name('mic'), language=request.language, live=True)
         clock = self._node.get_clock()
         try:
             microphone = Microphone(device, name, lambda: clock.now().nanoseconds)

@@ -16,6 +16,8 @@ STREAM_COUNTERS = {
     'dropped': ('asr_stream_utterances_dropped_total',
                 'Utterances lost because the segment store was full.'),
     'segments': ('asr_stream_segments_total', 'Segments announced.'),
+    'muted': ('asr_stream_chunks_muted_total',
+              'Chunks not heard, since the robot itself spoke.'),
 }
 """Fields of StreamStatus to the counters that follow them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from xlerobot_asr_opt.core.microphone_faults import REMEDIES, faults_in
 from xlerobot_asr_opt.core.monitor.catalog import STREAM_COUNTERS
 from xlerobot_asr_opt.core.monitor.judgement import (
     SILENT_AFTER_S,
@@ -174,6 +175,9 @@ class StreamWatch:
             if pace < limit:
                 return level, (f'{name}: {pace:.2f} s of audio a second ({chunks:.1f} chunks), '
                                f'expected {limit:g}')
+        if stream.status.faults:
+            return Level.WARN, f'{name}: ' + '; '.join(
+                REMEDIES[fault] for fault in faults_in(stream.status.faults))
         return None
 
     def _label(self, name: str) -> str:
