@@ -182,5 +182,7 @@ def _silence_odd(block: npt.NDArray[np.float32]) -> int:
 
 def _to_int16(block: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Scale to int16; what is beyond full scale is limited, and will count as clipped."""
-    limited: npt.NDArray[np.float32] = np.clip(np.rint(block * _FULL_SCALE), -32768, 32767)
+    # First to full scale: what is far beyond it would become infinite.
+    scaled = np.rint(np.clip(block, -1.0, 1.0) * _FULL_SCALE)
+    limited: npt.NDArray[np.float32] = np.clip(scaled, -32768, 32767)
     return limited.astype(np.int16)
