@@ -27,8 +27,10 @@ from peers import environment
 ROOT = Path(__file__).resolve().parents[1]
 LANE = Path(__file__).with_name('fuzz_lane.py')
 PEER = ROOT / 'build' / 'bench' / 'atheris'
-WANTED = ROOT / 'requirements' / 'fuzz.txt'
+WANTED = ROOT / 'requirements' / 'locked' / 'fuzz.txt'
 FOUND = ROOT / 'build' / 'fuzz'
+MEMORY = Path('/dev/shm') if os.access('/dev/shm', os.W_OK) else None
+"""Where the files of inputs lie: some hundred thousand are made and removed."""
 MOST_LINES = 60
 """Shown of what a lane says that has failed."""
 TARGETS = ('manifest', 'bundle', 'tokens', 'onnx', 'wheel', 'http', 'yaml', 'contract', 'cache',
@@ -71,7 +73,7 @@ def main():
 def fuzzer():
     """Name the coverage-guided fuzzer that there is, and the Python that has it."""
     try:
-        return 'atheris', environment(PEER, WANTED.read_text(), '-r', WANTED)
+        return 'atheris', environment(PEER, WANTED.read_text(), '--require-hashes', '-r', WANTED)
     except subprocess.CalledProcessError:
         print('atheris is not there for this Python: fuzz_coverage.py takes its place',
               file=sys.stderr)
@@ -81,7 +83,7 @@ def fuzzer():
 def run(name, engine, python, inputs, args):
     """Fuzz one target with one engine; return a row of the table."""
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(prefix='fuzz-', dir=MEMORY) as scratch:
         told, current = Path(scratch, 'told.json'), Path(scratch, 'current')
         status = lane(python, name, engine, told, current, inputs, args.seconds, args.seed)
         row = json.loads(told.read_text()) if told.is_file() else {'inputs': 0, 'taken': 0}
@@ -99,7 +101,7 @@ def run(name, engine, python, inputs, args):
 def lane(python, *arguments):
     """Run a lane; return its exit status."""
     paths = [ROOT / 'test' / 'unit', *filter(None, [os.environ.get('PYTHONPATH')])]
-    with tempfile.TemporaryDirectory(prefix='fuzz-') as scratch:
+    with tempfile.TemporaryDirectory(prefix='fuzz-', dir=MEMORY) as scratch:
         done = subprocess.run(
             [str(part) for part in (python, LANE, *arguments)], check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
