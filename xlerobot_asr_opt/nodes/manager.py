@@ -14,12 +14,14 @@ from rclpy.task import Future
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Heartbeat, Kill, Report
+from xlerobot_asr_opt.core.service_limits import ServiceLimits
 from xlerobot_asr_opt.core.supervision import Outcome, Supervisor
 from xlerobot_asr_opt.local_process import is_running, runs_node, signal_node
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
-from xlerobot_asr_opt.ros.conversions import read_text
+from xlerobot_asr_opt.ros.conversions import known, read_text
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
 from xlerobot_asr_opt.ros.memory_watch import MemoryWatch
 from xlerobot_asr_opt.ros.monitor import GraphMonitor
@@ -58,10 +60,12 @@ class Manager(Node):
         parameters = declare(self, ManagerParameters)
         self._supervisor = Supervisor(parameters.nodes, parameters, time.monotonic)
         self._lifecycles = {name: LifecycleClient(self, name) for name in parameters.nodes}
+        self._limits = ServiceLimits(time.monotonic)
         self._local: dict[str, int] = {}
         self._waiter: tuple[srv.ManageNodes.Response, Future] | None = None
         self.create_subscription(
-            msg.Heartbeat, names.HEARTBEATS, self._on_heartbeat, names.CONTROL_QOS)
+            msg.Heartbeat, names.HEARTBEATS, heeding(names.HEARTBEATS, self._on_heartbeat),
+            names.CONTROL_QOS)
         self.create_service(srv.ManageNodes, '~/manage_nodes', self._manage_nodes)
         self.create_service(srv.IsActive, '~/is_active', self._is_active)
         self._timer = steady_timer(self, BUSY_S, self._turn)
@@ -77,7 +81,7 @@ class Manager(Node):
     def _on_heartbeat(self, message: msg.Heartbeat) -> None:
         self._supervisor.heard(Heartbeat(
             node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
-            state=State(message.state), progress=message.progress, working=message.working))
+            state=known(State, message.state), progress=message.progress, working=message.working))
         self._turn()
 
     def _manage_nodes(
@@ -85,8 +89,10 @@ class Manager(Node):
     ) -> srv.ManageNodes.Response | Future:
         """Answer when the nodes have changed, or cannot."""
         goal = GOALS.get(request.command)
+        response.message = self._limits.refusal(names.MANAGE_NODES)
         if goal is None:
             response.message = f'got command {request.command}, expected one of {sorted(GOALS)}'
+        if response.message:
             return response
         self._answer(Outcome(success=False, message='a later command came'))
         answer = Future()

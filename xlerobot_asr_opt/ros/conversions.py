@@ -7,7 +7,8 @@ a record of it. What is not plain is an ordinary message object.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import enum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from builtin_interfaces.msg import Time
 
 from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.breaker import State
+from xlerobot_asr_opt.core.message_rules import recognition_fault, ticket_fault, worker_fault
+from xlerobot_asr_opt.errors import MessageError
 from xlerobot_asr_opt.records import (
     Acknowledgement,
     Chunk,
@@ -39,12 +42,15 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 
 __all__ = [
-    'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_recognition',
+    'known', 'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_recognition',
     'read_status', 'read_text', 'read_ticket', 'read_transcript', 'read_worker',
     'recognition_message', 'states_message', 'time_message', 'transcript_message',
     'write_acknowledgement', 'write_chunk', 'write_grant', 'write_scheduler', 'write_status',
     'write_text', 'write_ticket', 'write_time', 'write_worker',
 ]
+
+Number = TypeVar('Number', bound=enum.IntEnum)
+Record = TypeVar('Record')
 
 View = npt.NDArray[Any]
 """A structured array of no dimension over one plain message."""
@@ -105,9 +111,33 @@ def write_chunk(view: View, chunk: Chunk) -> None:
     view['samples'][:chunk.samples.size] = chunk.samples
 
 
+def known(kind: type[Number], value: int) -> Number:
+    """Return the member of an enumeration that a field names.
+
+    Raises:
+        MessageError: there is none of this number.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        raise MessageError(
+            f'got the {kind.__name__} {value}, expected one of {[int(one) for one in kind]}'
+        ) from None
+
+
+def _believed(record: Record, fault: str) -> Record:
+    if fault:
+        raise MessageError(fault)
+    return record
+
+
 def read_ticket(view: View) -> Ticket:
-    """Return a SpeechTicket."""
-    return Ticket(
+    """Return a SpeechTicket.
+
+    Raises:
+        MessageError: it does not keep core/message_rules.py.
+    """
+    ticket = Ticket(
         segment=int(view['segment']), stream=read_text(view['stream']),
         sequence=int(view['sequence']), oldest_kept=int(view['oldest_kept']),
         begin_ns=read_time(view['begin']), length=int(view['length']),
@@ -115,6 +145,7 @@ def read_ticket(view: View) -> Ticket:
         priority=int(view['priority']), flags=Flag(int(view['flags'])),
         missing_chunks=int(view['missing_chunks']), budget_s=float(view['budget']),
         ingest_latency_ms=float(view['ingest_latency']))
+    return _believed(ticket, ticket_fault(ticket))
 
 
 def write_ticket(view: View, ticket: Ticket) -> None:
@@ -149,9 +180,13 @@ def write_grant(view: View, grant: Grant) -> None:
 
 
 def read_acknowledgement(view: View) -> Acknowledgement:
-    """Return an Acknowledgement."""
+    """Return an Acknowledgement.
+
+    Raises:
+        MessageError: its outcome is none.
+    """
     return Acknowledgement(
-        segment=int(view['segment']), outcome=TranscriptStatus(int(view['outcome'])))
+        segment=int(view['segment']), outcome=known(TranscriptStatus, int(view['outcome'])))
 
 
 def write_acknowledgement(view: View, acknowledgement: Acknowledgement) -> None:
@@ -161,11 +196,16 @@ def write_acknowledgement(view: View, acknowledgement: Acknowledgement) -> None:
 
 
 def read_worker(view: View) -> WorkerStatus:
-    """Return a WorkerStatus."""
-    return WorkerStatus(
+    """Return a WorkerStatus.
+
+    Raises:
+        MessageError: it does not keep core/message_rules.py.
+    """
+    status = WorkerStatus(
         worker=read_text(view['worker']), incarnation=int(view['incarnation']),
         active=bool(view['active']), capacity=int(view['capacity']),
         longest=int(view['longest']), recogniser=view['recogniser'].tobytes())
+    return _believed(status, worker_fault(status))
 
 
 def write_worker(view: View, status: WorkerStatus) -> None:
@@ -233,16 +273,21 @@ def recognition_message(recognition: Recognition) -> msg.Recognition:
 
 
 def read_recognition(message: msg.Recognition) -> Recognition:
-    """Return the record of a Recognition message."""
-    return Recognition(
+    """Return the record of a Recognition message.
+
+    Raises:
+        MessageError: it does not keep core/message_rules.py.
+    """
+    recognition = Recognition(
         segment=message.segment, attempt=message.attempt, worker=message.worker,
-        status=RecognitionStatus(message.status), text=message.text, language=message.language,
-        confidence=message.confidence,
+        status=known(RecognitionStatus, message.status), text=message.text,
+        language=message.language, confidence=message.confidence,
         words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
         emotion=message.emotion, event=message.event,
         backend=message.backend, reason=message.reason, wait_ms=message.wait,
         features_ms=message.features, encode_ms=message.encode, decode_ms=message.decode,
         worker_ms=message.worker_time, recogniser=message.recogniser.tobytes())
+    return _believed(recognition, recognition_fault(recognition))
 
 
 def transcript_message(transcript: Transcript) -> msg.Transcript:
@@ -265,7 +310,7 @@ def transcript_message(transcript: Transcript) -> msg.Transcript:
 def read_status(message: msg.StreamStatus) -> StreamStatus:
     """Return the record of a StreamStatus message."""
     return StreamStatus(
-        stream=read_text(message.stream), state=StreamState(message.state),
+        stream=read_text(message.stream), state=known(StreamState, message.state),
         stamp_ns=nanoseconds(message.stamp), level_dbfs=message.level,
         position_s=message.position, duration_s=message.duration, speaking_s=message.speaking,
         **{counter: getattr(message, counter) for counter in COUNTERS})

@@ -169,6 +169,8 @@ def _descriptor(path: Path) -> int:
             return os.open(path, os.O_RDONLY)
     except OSError as error:
         raise SourceError(f'{path}: cannot be read: {error.strerror}') from error
+    except ValueError as error:
+        raise SourceError(f'got the path {str(path)!r}: {error}') from error
     what = 'a directory' if path.is_dir() else 'something that is no regular file'
     raise SourceError(f'{path}: got {what}, expected an audio file')
 
