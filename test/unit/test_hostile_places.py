@@ -158,6 +158,6 @@ def test_a_definition_in_a_bag_becomes_no_code(tmp_path):
     for harm, told in ((b'uint32 att-mpts\n', 'parse'), (b'string[99999] a\n', 'array of 99999'),
                        (b'int8[999999] ab\n', 'array of 999999')):
         assert len(harm) == len(field)
-        file.write_bytes(content.replace(field, harm, 1))
+        file.write_bytes(content.replace(field, harm))
         with definitions(), pytest.raises(SourceError, match=told):
             read_transcripts(bag)

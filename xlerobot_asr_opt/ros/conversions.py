@@ -7,7 +7,6 @@ a record of it. What is not plain is an ordinary message object.
 from __future__ import annotations
 
 import dataclasses
-import enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -33,7 +32,7 @@ from xlerobot_asr_opt.records import (
     Word,
     WorkerStatus,
 )
-from xlerobot_asr_opt.sources.messages import NANOSECONDS, nanoseconds, read_transcript
+from xlerobot_asr_opt.sources.messages import NANOSECONDS, known, nanoseconds, read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,6 @@ __all__ = [
     'write_text', 'write_ticket', 'write_time', 'write_worker',
 ]
 
-Number = TypeVar('Number', bound=enum.IntEnum)
 Record = TypeVar('Record')
 
 View = npt.NDArray[Any]
@@ -109,20 +107,6 @@ def write_chunk(view: View, chunk: Chunk) -> None:
     view['channels'] = chunk.channels
     view['length'] = chunk.samples.size
     view['samples'][:chunk.samples.size] = chunk.samples
-
-
-def known(kind: type[Number], value: int) -> Number:
-    """Return the member of an enumeration that a field names.
-
-    Raises:
-        MessageError: there is none of this number.
-    """
-    try:
-        return kind(value)
-    except ValueError:
-        raise MessageError(
-            f'got the {kind.__name__} {value}, expected one of {[int(one) for one in kind]}'
-        ) from None
 
 
 def _believed(record: Record, fault: str) -> Record:

@@ -19,14 +19,17 @@ from xlerobot_asr_opt.core.monitor.judgement import (
     ProcessMemory,
     SchedulerReport,
 )
+from xlerobot_asr_opt.errors import MessageError
 from xlerobot_asr_opt.records import WorkerStatus
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import (
     BREAKER_STATES,
+    known,
     read_status,
     read_text,
     read_transcript,
 )
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 if TYPE_CHECKING:
@@ -60,7 +63,8 @@ class MonitorFeed:
         self._monitor = monitor
         self._guard = guard
         self._subscriptions = [
-            node.create_subscription(kind, topic, guard(functools.partial(take, monitor)), qos)
+            node.create_subscription(
+                kind, topic, guard(heeding(topic, functools.partial(take, monitor))), qos)
             for kind, topic, take, qos in (
                 (msg.SchedulerStatus, names.SCHEDULER, _scheduler, names.LATCHED_QOS),
                 (msg.Transcript, names.TRANSCRIPT, _transcript, names.TRANSCRIPT_QOS),
@@ -121,7 +125,7 @@ def _stream(monitor: Monitor, message: msg.StreamStatus) -> None:
 def _heartbeat(monitor: Monitor, message: msg.Heartbeat) -> None:
     monitor.on_heartbeat(Heartbeat(
         node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
-        state=State(message.state), progress=message.progress, working=message.working))
+        state=known(State, message.state), progress=message.progress, working=message.working))
 
 
 def _worker(monitor: Monitor, message: msg.WorkerStatus) -> None:
@@ -132,6 +136,10 @@ def _worker(monitor: Monitor, message: msg.WorkerStatus) -> None:
 
 
 def _backends(monitor: Monitor, message: msg.BackendStates) -> None:
+    for told in message.backends:
+        if told.state not in BREAKERS:
+            raise MessageError(f'got the state {told.state} of {told.backend!r}, expected one of '
+                               f'{sorted(BREAKERS)}')
     monitor.on_backends(message.worker, [
         BackendReport(
             backend=told.backend, state=BREAKERS[told.state], forced=told.forced,
@@ -143,7 +151,7 @@ def _backends(monitor: Monitor, message: msg.BackendStates) -> None:
 def _memory(monitor: Monitor, message: msg.MemoryReport) -> None:
     monitor.on_memory(MemoryReport(
         ceiling=message.ceiling, used=message.used, limit=message.limit,
-        available=message.available, stalled=message.stalled, rung=Rung(message.rung),
+        available=message.available, stalled=message.stalled, rung=known(Rung, message.rung),
         processes=tuple(
             ProcessMemory(
                 node=told.node, uss=told.uss, pss=told.pss, slope=told.slope,
