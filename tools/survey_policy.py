@@ -1,6 +1,6 @@
-"""Prints what each node of a running graph uses, for deploy/sros2/policy.xml; a test compares both.
+"""Prints what each node of a running graph uses; a test compares it with deploy/sros2/policy.xml.
 
-    python tools/survey_policy.py
+python tools/survey_policy.py
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ Every test ends with an utterance that gets its transcript from the same process
          damaged
     messages of other nodes, nonsense     test_messages_that_cannot_be_right
     services asked for too much           test_services_refuse_what_is_too_much
+    SROS2: more or less than it does      test_the_policy_allows_what_the_nodes_do_and_no_more
     YAML: unknown keys, out of bounds     test_a_configuration_that_is_no_good
     two instances in one namespace        test_a_second_instance_is_refused
     cache: damaged, not writable, full    test_bad_cache.py
@@ -32,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from rclpy.node import NodeNameNonExistentError
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from talking import NS, as_chunks, command, conversation, utterance
@@ -41,6 +43,7 @@ from xlerobot_asr_opt.records import Flag
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.client import GraphClient
 from xlerobot_asr_opt.ros.guest import Guest
+from xlerobot_asr_opt.ros.policy import OPERATOR, read_policy, uses_of
 from xlerobot_asr_opt.sources import wire
 from xlerobot_asr_opt.sources.bag import BagWriter
 
@@ -290,6 +293,15 @@ class Stranger(Guest):
     def publisher(self, kind, topic, qos):
         return self._node.create_publisher(kind, topic, qos)
 
+    def look(self):
+        self._executor.spin_once(timeout_sec=0.1)
+
+    def uses_of(self, name):
+        try:
+            return dict(uses_of(self._node, name, NAMESPACE))
+        except NodeNameNonExistentError:
+            return {}
+
     def ask(self, kind, name, request):
         client = self._node.create_client(kind, name)
         assert client.wait_for_service(30)
@@ -337,6 +349,31 @@ def test_services_refuse_what_is_too_much(talk):
             answer = other.ask(kind, name, request)
             assert not answer.success
             assert told in answer.message
+
+
+POLICY = Path(__file__).resolve().parents[2] / 'deploy' / 'sros2' / 'policy.xml'
+ABSENT = 'inference_1'
+NOT_HERE = {f'{ABSENT}/segments', 'humans/voices/*/speech', *(
+    f'{ABSENT}/{service}' for service in ('change_state', 'get_state', 'release_memory'))}
+"""Of a second worker, and where hri_msgs is installed."""
+
+
+def test_the_policy_allows_what_the_nodes_do_and_no_more(talk):
+    allowed = {node: {kind: names - NOT_HERE for kind, names in uses.items()}
+               for node, uses in read_policy(POLICY).items() if node not in (ABSENT, OPERATOR)}
+    with Stranger() as other:
+        found = {}
+
+        def same():
+            other.look()
+            found.update({node: other.uses_of(node) for node in allowed})
+            return found == allowed
+
+        try:
+            talk.until(same, 'the nodes to do what the policy says')
+        except AssertionError:
+            assert found == allowed  # tells the difference
+            raise
 
 
 # Configurations and instances

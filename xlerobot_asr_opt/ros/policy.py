@@ -1,8 +1,7 @@
 """Which topics and services each node of a running graph uses, as an SROS2 policy writes it.
 
 The policy (deploy/sros2/policy.xml) allows each process what it does, and nothing else. Names are
-relative to the graph's namespace; `~` is the node, and the names of workers, which are as many as
-somebody starts, are told by their node alone.
+relative to the graph's namespace; `~` is the node.
 """
 
 from __future__ import annotations
@@ -11,20 +10,24 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET  # noqa: S405 - our own file, and the parser has no network
+from xml.etree import ElementTree as ET
 
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import NODES
+from xlerobot_asr_opt.processes import executable_of
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-__all__ = ['KINDS', 'Uses', 'read_policy', 'uses_of']
+__all__ = ['KINDS', 'OPERATOR', 'Uses', 'read_policy', 'uses_of']
 
 Uses = Mapping[str, frozenset[str]]
 """Names of topics and services by one of KINDS."""
 
 KINDS = ('publish', 'subscribe', 'reply', 'request')
+
+OPERATOR = 'operator'
+"""The profile of people and of what they run beside the graph."""
 
 _EVERY_NODES = re.compile(
     r'/?(rosout|parameter_events|clock)|.*/(describe_parameters|get_parameters|'
@@ -53,7 +56,7 @@ def uses_of(node: Node, name: str, namespace: str) -> Uses:
 
 
 def read_policy(path: Path) -> dict[str, Uses]:
-    """Read what a policy allows, by executable, without what every node has.
+    """Read what a policy allows, by node, without what every node has.
 
     Raises:
         ConfigurationError: no such file, or not a policy of this form.
@@ -64,11 +67,11 @@ def read_policy(path: Path) -> dict[str, Uses]:
         raise ConfigurationError(f'{path}: cannot be read as a policy: {error}') from error
     allowed = {}
     for profile in root.iter('profile'):
-        stem = re.sub(r'_\d+$', '', profile.get('node', ''))
-        if stem not in NODES:
-            raise ConfigurationError(
-                f'{path}: got a profile of {stem!r}, expected one of {", ".join(NODES)}')
-        allowed[stem] = {kind: frozenset(
+        node = profile.get('node', '')
+        if executable_of(node) not in (*NODES, OPERATOR):
+            raise ConfigurationError(f'{path}: got a profile of {node!r}, expected one of '
+                                     f'{", ".join((*NODES, OPERATOR))}')
+        allowed[node] = {kind: frozenset(
             (one.text or '').strip() for tag in ('topics', 'services')
             for group in profile.iter(tag) if group.get(kind) == 'ALLOW'
             for one in group) for kind in KINDS}
