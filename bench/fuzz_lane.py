@@ -85,10 +85,12 @@ def main():
     told, current, inputs, seconds, seed = rest
     lane = Lane(target, hostile_targets.run, Path(told), Path(current), int(inputs),
                 float(seconds))
-    for data in target.seeds:
-        lane.read(data)
-    {'hypothesis': draw, 'atheris': follow, 'coverage': trace}[engine](lane, target, int(seed))
-    lane.tell()
+    try:
+        for data in target.seeds:
+            lane.read(data)
+        {'hypothesis': draw, 'atheris': follow, 'coverage': trace}[engine](lane, target, int(seed))
+    finally:
+        lane.tell()
     return 0
 
 

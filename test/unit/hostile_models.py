@@ -24,6 +24,7 @@ from xlerobot_asr_opt.models.files import Dims, SpecialTokens
 from xlerobot_asr_opt.models.http_answer import read_answer
 from xlerobot_asr_opt.models.layout import open_model
 from xlerobot_asr_opt.models.manifest import MANIFEST, FileRecord, Manifest, WhisperRecord
+from xlerobot_asr_opt.models.onnx_external import check_external
 from xlerobot_asr_opt.models.onnx_signature import read_signature
 from xlerobot_asr_opt.models.sense_voice import read_mvn
 from xlerobot_asr_opt.models.tokens import read_special_tokens
@@ -96,8 +97,8 @@ def read_graphs(data: bytes, place: Path) -> None:
     for name in ('encoder_model.onnx', 'decoder_model.onnx'):
         written(hub, name, data)
     written(hub, 'tokenizer.json', json.dumps(tokenizer()).encode())
-    each(lambda: read_signature(path), lambda: open_model(str(place)),
-         lambda: open_model(str(hub)),
+    each(lambda: read_signature(path), lambda: check_external(path),
+         lambda: open_model(str(place)), lambda: open_model(str(hub)),
          lambda: read_weights(written(place, 'model.bin', data), 'WhisperSpec'))
 
 

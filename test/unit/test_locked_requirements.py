@@ -60,6 +60,41 @@ def test_it_has_all_that_is_wanted_in_the_versions_that_were_tested(name):
     assert all(tested[key] == version for key, version in locked.items())
 
 
+ADVISORY = """
+id: A-1
+aliases: [CVE-1]
+affected:
+- package: {name: Some_Package, ecosystem: PyPI}
+  ranges:
+  - type: ECOSYSTEM
+    events: [{introduced: "0"}, {fixed: "1.5"}, {introduced: "2.0"}, {last_affected: "2.3"}]
+  versions: ["1.9"]
+"""
+
+
+@pytest.mark.parametrize(('version', 'found'), [
+    ('1.4.9', True), ('1.5', False), ('1.9', True), ('2.0', True), ('2.3', True), ('2.4', False)])
+def test_an_advisory_is_told_for_the_versions_that_it_affects(
+        version, found, tmp_path, monkeypatch, capsys):
+    audit = load('audit_requirements')
+    (tmp_path / 'a.yaml').write_text(ADVISORY)
+    monkeypatch.setattr(audit, 'locked', lambda: {'some-package': {version}})
+    # The text of an advisory may spell the name as it likes.
+    monkeypatch.setattr(audit, 'advisories', lambda folder, names: [
+        audit.parse_yaml((tmp_path / 'a.yaml').read_text())])
+    monkeypatch.setattr('sys.argv', ['audit', str(tmp_path)])
+    assert audit.main() == int(found)
+    assert ('CVE-1' in capsys.readouterr().out) is found
+    monkeypatch.setattr('sys.argv', ['audit', str(tmp_path), '--accept', 'CVE-1'])
+    assert audit.main() == 0
+
+
+def test_the_audit_reads_what_is_locked():
+    pinned = load('audit_requirements').locked()
+    assert pinned['diskcache'] == {'5.6.3'}
+    assert pinned['numpy'] == {'2.2.6', '1.26.4'}
+
+
 @pytest.mark.parametrize('distribution', [None, 'humble'])
 def test_the_environment_is_made_of_what_is_locked(distribution, monkeypatch, tmp_path):
     bootstrap = load('bootstrap')

@@ -33,7 +33,7 @@ class Answer:
 
 def read_answer(status: int, headers: Message) -> Answer:
     """Read the head of an answer; what is malformed counts as not said (RFC 9110)."""
-    part = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', headers.get('Content-Range', '').strip())
+    part = re.fullmatch(r'bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})', headers.get('Content-Range', '').strip())
     tag = headers.get('ETag', '').strip()
     # A weak tag says that two versions mean the same, not that their bytes are the same.
     version = tag if tag.startswith('"') else headers.get('Last-Modified', '').strip()
