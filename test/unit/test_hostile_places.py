@@ -161,3 +161,18 @@ def test_a_definition_in_a_bag_becomes_no_code(tmp_path):
         file.write_bytes(content.replace(field, harm))
         with definitions(), pytest.raises(SourceError, match=told):
             read_transcripts(bag)
+
+
+@pytest.mark.parametrize('harm', ['../secret/mcap.mcap', '{}/secret/mcap.mcap'])
+def test_a_bag_reads_no_file_from_outside(tmp_path, harm):
+    from hostile_disk import a_bag, definitions
+
+    from xlerobot_asr_opt.sources.bag import BagReader
+
+    (tmp_path / 'secret').mkdir()
+    secret = a_bag(tmp_path, 'mcap')
+    (secret / 'mcap.mcap').rename(tmp_path / 'secret' / 'mcap.mcap')
+    index = secret / 'metadata.yaml'
+    index.write_text(index.read_text().replace('mcap.mcap', harm.format(tmp_path)))
+    with definitions(), pytest.raises(SourceError, match='missing'):
+        BagReader(secret)

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,9 @@ class TestServiceLimits:
         names = {node.value.value for node in tree.body
                  if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)}
         assert set(RATES) <= names
+
+    def test_the_page_tells_the_rates(self):
+        page = (Path(__file__).resolve().parents[2] / 'docs' / 'security.md').read_text('utf-8')
+        told = {name: Rate(float(per_s), int(burst)) for name, per_s, burst in re.findall(
+            r'^\| `([~/\w]+)` \| (\d+) \| (\d+) \|', page, re.MULTILINE)}
+        assert told == RATES
