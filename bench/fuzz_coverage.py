@@ -33,7 +33,9 @@ class Fuzzer:
     def run(self, lane):
         """Give a lane inputs until it has enough."""
         while not lane.over:
-            data = self._mutated(self._chance.choice(self._kept))
+            # The newest ones have got furthest.
+            which = max(self._chance.randrange(len(self._kept)) for _ in range(3))
+            data = self._mutated(self._kept[which])
             before = len(self._seen)
             with _watched(self._line, self._is_wanted):
                 lane.read(data)
