@@ -39,5 +39,5 @@ def test_it_goes_on_from_what_reached_new_lines(tmp_path):
     (tmp_path / 'needle' / 'reader.py').write_text(READER)
     reader = load('reader', tmp_path / 'needle' / 'reader.py')
     lane = Lane(reader.read)
-    load('fuzz_coverage', PROGRAM).Fuzzer([b'abcdef'], 1, ['needle']).run(lane)
+    load('fuzz_coverage', PROGRAM).Fuzzer([b'abcdef'], 0, ['needle']).run(lane)
     assert lane.found
