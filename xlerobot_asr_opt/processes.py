@@ -12,6 +12,7 @@ the first process starts.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,7 +149,8 @@ def process_table(arguments: GraphArguments) -> tuple[Process, ...]:
     return tuple(
         Process(
             executable=executable, name=node.rpartition('/')[2], namespace=namespace,
-            parameters=_without_defaults(values[node], executable), environment=environment,
+            parameters=_without_defaults(values[node], executable),
+            environment={**environment, **_enclave(node)},
             log_level=arguments.log_level, managed=executable != 'manager',
             stop_stage={'manager': 0, 'inference': 1}.get(executable, 2))
         for node, executable in executables.items())
@@ -157,6 +159,12 @@ def process_table(arguments: GraphArguments) -> tuple[Process, ...]:
 def executable_of(node: str) -> str:
     """Return the program of a node: inference for inference_0, and for inference_desk_0."""
     return node.partition('_')[0]
+
+
+def _enclave(node: str) -> dict[str, str]:
+    """Name the enclave of a process, whose keys lie under its node's name, where SROS2 is on."""
+    is_on = os.environ.get('ROS_SECURITY_ENABLE', '').lower() == 'true'
+    return {'ROS_SECURITY_ENCLAVE_OVERRIDE': node} if is_on else {}
 
 
 def _names(arguments: GraphArguments) -> tuple[list[str], list[str]]:

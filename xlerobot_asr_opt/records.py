@@ -18,6 +18,7 @@ __all__ = [
     'CHANNELS',
     'CHUNK',
     'CHUNK_CAPACITY',
+    'LATEST_NS',
     'LONGEST_LANGUAGE',
     'LONGEST_NAME',
     'RATES',
@@ -50,6 +51,8 @@ CHANNELS = range(1, 33)
 """Channel counts of chunks that are taken."""
 CHUNK_CAPACITY = 1600
 """int16 values that one chunk can carry, AudioChunk.CAPACITY."""
+LATEST_NS = (2**31 - 366 * 86_400) * 1_000_000_000
+"""Stamps are taken up to here [ns]: what follows from them must fit into a message's int32."""
 LONGEST_NAME = 63
 """Bytes of UTF-8 in the name of a stream."""
 LONGEST_LANGUAGE = 15

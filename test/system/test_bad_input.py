@@ -12,6 +12,9 @@ Every test ends with an utterance that gets its transcript from the same process
     file: 8, 24 bit, 96 kHz, 6 channels   test_files_of_every_form
     bag: not our topics, another type,    test_bags_that_are_no_good
          damaged
+    messages of other nodes, nonsense     test_messages_that_cannot_be_right
+    services asked for too much           test_services_refuse_what_is_too_much
+    SROS2: more or less than it does      test_the_policy_allows_what_the_nodes_do_and_no_more
     YAML: unknown keys, out of bounds     test_a_configuration_that_is_no_good
     two instances in one namespace        test_a_second_instance_is_refused
     cache: damaged, not writable, full    test_bad_cache.py
@@ -30,13 +33,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from rclpy.node import NodeNameNonExistentError
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from talking import NS, as_chunks, command, conversation, utterance
 
+from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.records import Flag
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.client import GraphClient
+from xlerobot_asr_opt.ros.guest import Guest
+from xlerobot_asr_opt.ros.policy import OPERATOR, read_policy, uses_of
 from xlerobot_asr_opt.sources import wire
 from xlerobot_asr_opt.sources.bag import BagWriter
 
@@ -272,6 +279,101 @@ def test_a_good_bag_after_them(talk, tmp_path):
     done = command('replay', write_bag(tmp_path / 'bag'), '--namespace', NAMESPACE, '--rate', '0')
     assert done.returncode == 0, done.stderr
     assert talk.text in done.stdout
+
+
+# Messages and services
+
+
+class Stranger(Guest):
+    """A node of somebody else's in the same domain."""
+
+    def __init__(self):
+        super().__init__('stranger', NAMESPACE)
+
+    def publisher(self, kind, topic, qos):
+        return self._node.create_publisher(kind, topic, qos)
+
+    def look(self):
+        self._executor.spin_once(timeout_sec=0.1)
+
+    def uses_of(self, name):
+        try:
+            return dict(uses_of(self._node, name, NAMESPACE))
+        except NodeNameNonExistentError:
+            return {}
+
+    def ask(self, kind, name, request):
+        client = self._node.create_client(kind, name)
+        assert client.wait_for_service(30)
+        future = client.call_async(request)
+        self._executor.spin_until_future_complete(future, 30)
+        return future.result()
+
+
+def name_field(name):
+    field = np.zeros(64, np.uint8)
+    field[:len(name)] = np.frombuffer(name, np.uint8)
+    return field
+
+
+def test_messages_that_cannot_be_right(talk):
+    nan = float('nan')
+    said = (
+        (msg.Heartbeat(state=99), names.HEARTBEATS, names.CONTROL_QOS, 'got the State 99'),
+        (msg.Acknowledgement(outcome=77), names.ACKNOWLEDGEMENTS, names.CONTROL_QOS,
+         'got the TranscriptStatus 77'),
+        (msg.WorkerStatus(worker=name_field(b'no name/ of a node'), active=True), names.WORKERS,
+         names.LATCHED_QOS, 'expected the name of a node'),
+        (msg.SpeechTicket(segment=1, stream=name_field(b'hall'), length=1, budget=nan),
+         names.TICKETS, names.CONTROL_QOS, 'got a budget of nan s'),
+        (msg.Recognition(status=66), names.RECOGNITIONS, names.CONTROL_QOS,
+         'got the RecognitionStatus 66'))
+    with Stranger() as other:
+        for message, topic, qos, told in said:
+            publisher = other.publisher(type(message), topic, qos)
+            talk.until(lambda one=publisher: one.get_subscription_count(), f'a reader of {topic}')
+            publisher.publish(message)
+            talk.said(f'{topic}: a message is dropped', told)
+
+
+def test_services_refuse_what_is_too_much(talk):
+    with Stranger() as other:
+        for kind, name, request, told in (
+                (srv.OpenStream, names.OPEN_STREAM, srv.OpenStream.Request(source='a' * 5000),
+                 'got 5000 characters, expected at most 4096'),
+                (srv.Transcribe, names.TRANSCRIBE, srv.Transcribe.Request(
+                    samples=np.zeros(4000 * 601, np.int16), rate=4000, channels=1),
+                 'got 601 s, expected at most 600'),
+                (srv.ManageNodes, names.MANAGE_NODES, srv.ManageNodes.Request(command=99),
+                 'got command 99')):
+            answer = other.ask(kind, name, request)
+            assert not answer.success
+            assert told in answer.message
+
+
+POLICY = Path(__file__).resolve().parents[2] / 'deploy' / 'sros2' / 'policy.xml'
+ABSENT = 'inference_1'
+NOT_HERE = {f'{ABSENT}/segments', 'humans/voices/*/speech', *(
+    f'{ABSENT}/{service}' for service in ('change_state', 'get_state', 'release_memory'))}
+"""Of a second worker, and where hri_msgs is installed."""
+
+
+def test_the_policy_allows_what_the_nodes_do_and_no_more(talk):
+    allowed = {node: {kind: names - NOT_HERE for kind, names in uses.items()}
+               for node, uses in read_policy(POLICY).items() if node not in (ABSENT, OPERATOR)}
+    with Stranger() as other:
+        found = {}
+
+        def same():
+            other.look()
+            found.update({node: other.uses_of(node) for node in allowed})
+            return found == allowed
+
+        try:
+            talk.until(same, 'the nodes to do what the policy says')
+        except AssertionError:
+            assert found == allowed  # tells the difference
+            raise
 
 
 # Configurations and instances

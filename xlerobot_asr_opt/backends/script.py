@@ -31,10 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.records import NOT_GIVEN
+from xlerobot_asr_opt.untrusted import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,8 +122,8 @@ def read_script(path: Path) -> Script:
         ConfigurationError: the file cannot be read, or a key or value (named) is not valid.
     """
     try:
-        script = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        script = parse_yaml(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f'script {path}: {error}') from error
     if not isinstance(script, dict) or not script or not set(script) <= {'answers', 'faults'}:
         raise ConfigurationError(f'script {path}: expected the keys answers, with a list, or '

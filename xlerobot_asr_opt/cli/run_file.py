@@ -11,6 +11,7 @@ from typing import Any
 from xlerobot_asr_opt.core.performance_records import RecordedRun, ResourceSample, Utterance
 from xlerobot_asr_opt.errors import SourceError
 from xlerobot_asr_opt.records import NOT_GIVEN, Flag, Latency, Transcript, TranscriptStatus, Word
+from xlerobot_asr_opt.untrusted import parse_json
 
 __all__ = ['read_run', 'write_run']
 
@@ -43,7 +44,7 @@ def read_run(path: Path) -> RecordedRun:
         SourceError: no such file, or not one that write_run() wrote.
     """
     try:
-        content = json.loads(path.read_text('utf-8'))
+        content = parse_json(path.read_bytes())
         return _run(content)
     except OSError as error:
         raise SourceError(f'{path}: cannot be read: {error.strerror}') from error

@@ -17,6 +17,7 @@ from xlerobot_asr_opt.core.cache_patterns import AccessPatterns
 from xlerobot_asr_opt.core.cache_records import LEVELS, CacheStatistics, Hit
 from xlerobot_asr_opt.core.cache_values import KEY_BYTES
 from xlerobot_asr_opt.errors import ConfigurationError
+from xlerobot_asr_opt.untrusted import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ class CacheTiers:
         if len(value) > LONGEST_VALUE:
             raise ConfigurationError(
                 f'value: got {len(value)} characters, expected at most {LONGEST_VALUE}')
-        if not (value.isascii() or _is_unicode(value)):
+        if not (value.isascii() or is_unicode(value)):
             raise ConfigurationError('value: got half a surrogate pair, expected Unicode text')
         self._stores += 1
         self._memory.put(key, value)
@@ -253,11 +254,3 @@ class CacheTiers:
 def _check_key(key: bytes) -> None:
     if len(key) != KEY_BYTES:
         raise ConfigurationError(f'key: got {len(key)} bytes, expected {KEY_BYTES}')
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

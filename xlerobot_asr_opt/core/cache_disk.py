@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import diskcache
 
 from xlerobot_asr_opt.core.text_disk import TextDisk
+from xlerobot_asr_opt.private_files import foreign_entry, make_private, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,8 +219,15 @@ class DiskTier:
 
     def _open(self) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        self._cache = diskcache.Cache(
-            str(self._directory), timeout=BUSY_TIMEOUT_S, disk=TextDisk, **SETTINGS)
+        foreign = foreign_entry(self._directory)
+        if foreign:
+            raise sqlite3.DatabaseError(f'{foreign}, and is not followed')
+        try:
+            self._cache = diskcache.Cache(
+                str(self._directory), timeout=BUSY_TIMEOUT_S, disk=TextDisk, **SETTINGS)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            # The library believes what the database says its settings are.
+            raise sqlite3.DatabaseError(f'{type(error).__name__}: {error}') from error
 
     def _open_or_begin_anew(self) -> None:
         try:
@@ -234,6 +242,8 @@ class DiskTier:
             self._cache.close()
             self._cache = None
         aside = self._directory.with_suffix('.damaged')
+        if aside.is_symlink() or aside.is_file():
+            aside.unlink()
         shutil.rmtree(aside, ignore_errors=True)
         self._directory.rename(aside)
         logger.warning('the cache on disk is damaged (%s): moved aside to %s and begun anew',
@@ -277,11 +287,11 @@ def _own(directory: Path) -> int:
     Raises:
         OSError: it cannot be made or written, belongs to another user, or another process has it.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(directory)
     if directory.stat().st_uid != os.geteuid():
         raise PermissionError(f'{directory} belongs to another user; choose another directory')
     directory.chmod(0o700)
-    owner = os.open(directory / 'owner', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    owner = open_private(directory / 'owner', os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING
 
 from xlerobot_asr_opt.core.cache_values import KEY_BYTES
+from xlerobot_asr_opt.private_files import open_private
+from xlerobot_asr_opt.untrusted import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,9 +82,9 @@ class HeatFile:
         """Write a list; a reader finds the old one or the new one."""
         text = json.dumps({'heat': [[key.hex(), count] for key, count in heat]})
         scratch = self._path.with_suffix('.new')
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
-            with os.fdopen(os.open(scratch, flags, 0o600), 'w') as file:
+            with os.fdopen(open_private(scratch, os.O_WRONLY | os.O_CREAT), 'w') as file:
+                file.truncate()
                 file.write(text)
             scratch.replace(self._path)
         except OSError as error:
@@ -91,18 +93,21 @@ class HeatFile:
     def read(self) -> Heat:
         """The list that was written last; empty where there is none, or it is no good."""
         try:
-            return _parsed(self._path) if self._path.exists() else []
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            return _parsed(self._path)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError) as error:
             logger.warning('nothing is known of what was asked for before: got %s, expected keys '
                            'and counts as JSON (%s)', self._path, error)
             return []
 
 
 def _parsed(path: Path) -> Heat:
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise ValueError(f'{size} bytes are more than {LARGEST_FILE}')
-    rows = json.loads(path.read_bytes())['heat']
+    with os.fdopen(open_private(path, os.O_RDONLY), 'rb') as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f'more than {LARGEST_FILE} bytes')
+    rows = parse_json(content)['heat']
     return [_entry(*row) for row in rows[:MOST_KEPT]]
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from reprlib import repr as short
 from typing import Any
 
+from xlerobot_asr_opt.core.message_rules import LONGEST_WAIT_S, recognition_fault
 from xlerobot_asr_opt.errors import StoreError
 from xlerobot_asr_opt.records import NOT_GIVEN, Recognition, RecognitionStatus, Word
+from xlerobot_asr_opt.untrusted import parse_json
 
 __all__ = ['KEY_BYTES', 'cache_key', 'from_json', 'to_json']
 
@@ -76,15 +79,16 @@ def from_json(value: str) -> Recognition:
         StoreError: not JSON, a field that is missing, of another type or out of bounds.
     """
     try:
-        fields = json.loads(value)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(value)
+    except ValueError as error:
         raise StoreError(f'cached value: got {value[:40]!r}, expected JSON ({error})') from None
     if not isinstance(fields, dict):
         raise StoreError(f'cached value: got a {type(fields).__name__}, expected an object')
     status = _get(fields, 'status', str)
     if status not in [kept.name for kept in KEPT]:
-        raise StoreError(f'cached value: got status {status!r}, expected DONE or NO_SPEECH')
-    return Recognition(
+        raise StoreError(
+            f'cached value: got status {short(status)}, expected DONE or NO_SPEECH')
+    recognition = Recognition(
         segment=0, attempt=0, worker='',
         status=RecognitionStatus[status],
         text=_get(fields, 'text', str),
@@ -96,24 +100,29 @@ def from_json(value: str) -> Recognition:
         backend=_get(fields, 'backend', str),
         reason=_get(fields, 'reason', str),
     )
+    fault = recognition_fault(recognition)
+    if fault:
+        raise StoreError(f'cached value: {fault}')
+    return recognition
 
 
 def _get(fields: dict[str, Any], name: str, kind: type) -> Any:
     value = fields.get(name)
     if not isinstance(value, kind):
-        raise StoreError(f'cached value: got {name} {value!r}, expected a {kind.__name__}')
+        raise StoreError(f'cached value: got {name} {short(value)}, expected a {kind.__name__}')
     return value
 
 
 def _word(word: Any) -> Word:
     if not isinstance(word, list) or len(word) != 4 or not isinstance(word[0], str):
-        raise StoreError(f'cached value: got word {word!r}, expected text, begin, end, confidence')
+        raise StoreError(
+            f'cached value: got word {short(word)}, expected text, begin, end, confidence')
     return Word(word[0], _seconds(word[1]), _seconds(word[2]), _confidence_in(word[3]))
 
 
 def _seconds(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise StoreError(f'cached value: got time {value!r}, expected seconds')
+    if type(value) not in (int, float) or not 0.0 <= value <= LONGEST_WAIT_S:
+        raise StoreError(f'cached value: got time {short(value)}, expected seconds')
     return float(value)
 
 
@@ -125,5 +134,5 @@ def _confidence_in(value: Any) -> float:
     if value is None:
         return NOT_GIVEN
     if type(value) not in (int, float) or not 0.0 <= value <= 1.0:
-        raise StoreError(f'cached value: got confidence {value!r}, expected 0 to 1 or null')
+        raise StoreError(f'cached value: got confidence {short(value)}, expected 0 to 1 or null')
     return float(value)

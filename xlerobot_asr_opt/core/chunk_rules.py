@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlerobot_asr_opt.records import CHANNELS, RATES, Chunk
+from xlerobot_asr_opt.records import CHANNELS, LATEST_NS, RATES, Chunk
 
 __all__ = ['fault']
 
@@ -20,4 +20,6 @@ def fault(chunk: Chunk) -> str:
                 f'frames')
     if chunk.stamp_ns < 0:
         return f'got a stamp of {chunk.stamp_ns} ns, expected 0 or later'
+    if chunk.stamp_ns > LATEST_NS:
+        return f'got a stamp of {chunk.stamp_ns} ns, expected one before the year 2037'
     return ''

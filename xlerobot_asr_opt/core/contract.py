@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xlerobot_asr_opt.errors import ConfigurationError
+from xlerobot_asr_opt.untrusted import parse_json
 
 __all__ = ['SECTIONS', 'Contract', 'added', 'broken', 'read_contract']
 
@@ -43,7 +43,7 @@ def read_contract(path: Path) -> Contract:
         ConfigurationError: no such file, or no contract.
     """
     try:
-        content: Any = json.loads(path.read_text('utf-8'))
+        content: Any = parse_json(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f'{path}: cannot be read: {error.strerror}') from error
     except ValueError as error:

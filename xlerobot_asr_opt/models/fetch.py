@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from xlerobot_asr_opt.models.http import fetch_file
 from xlerobot_asr_opt.models.layout import asset_directory, is_fetched
 from xlerobot_asr_opt.models.manifest import sha256_of
 from xlerobot_asr_opt.models.paths import cache_root, private_directory
+from xlerobot_asr_opt.private_files import open_private
 
 __all__ = ['arrived', 'fetch', 'remove']
 
@@ -157,7 +159,7 @@ def _locked(directory: Path) -> Iterator[None]:
     """Holds the asset for this process; the kernel lets go of it when the process dies."""
     path = directory.with_name(f'.{directory.name}.lock')
     with _as_model_error(f'cannot write to {directory.parent}'):
-        file = path.open('wb')
+        file = os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT), 'wb')
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

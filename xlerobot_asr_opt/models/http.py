@@ -27,6 +27,7 @@ from xlerobot_asr_opt.models.http_request import (
     requested,
 )
 from xlerobot_asr_opt.models.manifest import sha256_of
+from xlerobot_asr_opt.untrusted import parse_json
 
 __all__ = ['Patience', 'fetch_file']
 
@@ -175,7 +176,7 @@ class _Fetching:
     def _version(self) -> str:
         """What the server called the version that has arrived in part; empty if not known."""
         try:
-            version = json.loads(self._note.read_text())['version']
+            version = parse_json(self._note.read_bytes())['version']
         except (OSError, ValueError, KeyError, TypeError):
             return ''
         return version if isinstance(version, str) else ''

@@ -9,6 +9,9 @@ from email.message import Message
 __all__ = ['Answer', 'read_answer']
 
 
+_PART = re.compile(r'bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})')
+
+
 @dataclass(frozen=True)
 class Answer:
     """The head of an answer, as far as a download needs it.
@@ -33,7 +36,7 @@ class Answer:
 
 def read_answer(status: int, headers: Message) -> Answer:
     """Read the head of an answer; what is malformed counts as not said (RFC 9110)."""
-    part = re.fullmatch(r'bytes (\d+)-\d+/(\d+)', headers.get('Content-Range', '').strip())
+    part = _PART.fullmatch(headers.get('Content-Range', '').strip())
     tag = headers.get('ETag', '').strip()
     # A weak tag says that two versions mean the same, not that their bytes are the same.
     version = tag if tag.startswith('"') else headers.get('Last-Modified', '').strip()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.files import Dims, SpecialTokens
 from xlerobot_asr_opt.models.tokens import read_json
+from xlerobot_asr_opt.untrusted import plain_name
 
 __all__ = [
     'FORMAT',
@@ -22,12 +24,17 @@ __all__ = [
     'WhisperRecord',
     'digest_of',
     'sha256_of',
+    'typed',
 ]
 
 FORMAT = 3
 """Raised when the files that a build writes change; an older directory is fetched again."""
 
 MANIFEST = 'manifest.json'
+
+T = TypeVar('T')
+
+_SHA256 = re.compile('[0-9a-f]{64}')
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,21 @@ class FileRecord:
     def of(cls, path: Path) -> FileRecord:
         """Measure a file."""
         return cls(path.stat().st_size, sha256_of(path))
+
+    @classmethod
+    def read_all(cls, content: Mapping[str, Any]) -> dict[str, FileRecord]:
+        """Records by the names of files that lie in one directory.
+
+        Raises:
+            ValueError: a name that leads out of the directory, or no size and hash.
+            TypeError, AttributeError: not such a mapping.
+        """
+        records = {plain_name(name): cls(**record) for name, record in content.items()}
+        for name, record in records.items():
+            if type(record.size) is not int or record.size < 0 or not (
+                    isinstance(record.sha256, str) and _SHA256.fullmatch(record.sha256)):
+                raise ValueError(f'{name}: {record}, expected its size and its SHA-256')
+        return records
 
 
 @dataclass(frozen=True)
@@ -104,25 +126,11 @@ class Manifest:
     def _from(cls, content: dict[str, Any]) -> Manifest:
         whisper = content['whisper']
         return cls(
-            name=content['name'],
-            sources=content['sources'],
-            files={name: FileRecord(**record) for name, record in content['files'].items()},
-            whisper=None
-            if whisper is None
-            else WhisperRecord(
-                dims=Dims(**whisper['dims']),
-                tokens=SpecialTokens(
-                    **{
-                        **whisper['tokens'],
-                        'languages': tuple(
-                            (code, token) for code, token in whisper['tokens']['languages']
-                        ),
-                    }
-                ),
-                multilingual=whisper['multilingual'],
-                suppress=tuple(whisper['suppress']),
-                suppress_at_begin=tuple(whisper['suppress_at_begin']),
-            ),
+            name=typed(str, content['name']),
+            sources={typed(str, name): typed(str, one)
+                     for name, one in content['sources'].items()},
+            files=FileRecord.read_all(content['files']),
+            whisper=None if whisper is None else _whisper(whisper),
         )
 
     def check(self, directory: Path) -> None:
@@ -138,6 +146,33 @@ class Manifest:
                     f'{directory / name}: SHA-256 is {found}, expected {record.sha256}; '
                     f'fetch it again'
                 )
+
+
+def typed(kind: type[T], value: object) -> T:
+    """The value, if it is of this type; a bool is no int.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if type(value) is not kind:
+        raise TypeError(f'got {value!r}, expected {kind.__name__}')
+    return value
+
+
+def _whisper(content: dict[str, Any]) -> WhisperRecord:
+    dims = Dims(**{name: typed(int, size) for name, size in content['dims'].items()})
+    if min(vars(dims).values()) < 1:
+        raise ValueError(f'got {dims}, expected sizes above 0')
+    tokens = dict(content['tokens'])
+    languages = tuple((typed(str, code), typed(int, token))
+                      for code, token in tokens.pop('languages'))
+    return WhisperRecord(
+        dims=dims,
+        tokens=SpecialTokens(
+            **{name: typed(int, token) for name, token in tokens.items()}, languages=languages),
+        multilingual=typed(bool, content['multilingual']),
+        suppress=tuple(typed(int, token) for token in content['suppress']),
+        suppress_at_begin=tuple(typed(int, token) for token in content['suppress_at_begin']))
 
 
 def digest_of(hashes: Mapping[str, str]) -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import onnxruntime
 
 from xlerobot_asr_opt.errors import ModelError
+from xlerobot_asr_opt.models.onnx_external import check_external
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,10 @@ def open_session(
         cure: what to do about one that cannot be opened, for the message.
 
     Raises:
-        ModelError: it is missing, damaged, or asks for what this onnxruntime does not know.
+        ModelError: it is missing, damaged, reads files outside of its directory, or asks for what
+            this onnxruntime does not know.
     """
+    check_external(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xlerobot_asr_opt.errors import ModelError
 
-__all__ = ['Signature', 'Value', 'read_signature']
+__all__ = ['Signature', 'Value', 'WireError', 'fields', 'read_signature']
 
 _MODEL_GRAPH = 7
 _MODEL_METADATA = 14
@@ -73,32 +73,32 @@ def read_signature(path: Path) -> Signature:
     try:
         model = memoryview(data)
         return _graph(_last_graph(model), _metadata(model))
-    except (_WireError, UnicodeDecodeError) as error:
+    except (WireError, UnicodeDecodeError) as error:
         raise ModelError(
             f'{path}: not an ONNX model, or cut short: {error}; get it again'
         ) from error
 
 
-class _WireError(Exception):
+class WireError(Exception):
     """The bytes are not a protocol buffer."""
 
 
 def _last_graph(model: memoryview) -> memoryview:
     graphs = [
         value
-        for number, value in _fields(model)
+        for number, value in fields(model)
         if number == _MODEL_GRAPH and isinstance(value, memoryview)
     ]
     if not graphs:
-        raise _WireError('it has no graph')
+        raise WireError('it has no graph')
     return graphs[-1]
 
 
 def _metadata(model: memoryview) -> dict[str, str]:
     entries: dict[str, str] = {}
-    for number, value in _fields(model):
+    for number, value in fields(model):
         if number == _MODEL_METADATA:
-            parts = {kind: str(_bytes(part), 'utf-8') for kind, part in _fields(_bytes(value))}
+            parts = {kind: str(_bytes(part), 'utf-8') for kind, part in fields(_bytes(value))}
             entries[parts.get(_ENTRY_KEY, '')] = parts.get(_ENTRY_VALUE, '')
     return entries
 
@@ -106,7 +106,7 @@ def _metadata(model: memoryview) -> dict[str, str]:
 def _graph(data: memoryview, metadata: dict[str, str]) -> Signature:
     inputs: dict[str, Value] = {}
     outputs: dict[str, Value] = {}
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
             found = _value(_bytes(value))
             (inputs if number == _GRAPH_INPUT else outputs)[found.name] = found
@@ -116,11 +116,11 @@ def _graph(data: memoryview, metadata: dict[str, str]) -> Signature:
 def _value(data: memoryview) -> Value:
     name, element = '', 0
     shape: tuple[int | str, ...] = ()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == _VALUE_NAME:
             name = str(_bytes(value), 'utf-8')
         elif number == _VALUE_TYPE:
-            for kind, tensor in _fields(_bytes(value)):
+            for kind, tensor in fields(_bytes(value)):
                 if kind == _TYPE_TENSOR:
                     element, shape = _tensor(_bytes(tensor))
     return Value(name, element, shape)
@@ -129,18 +129,18 @@ def _value(data: memoryview) -> Value:
 def _tensor(data: memoryview) -> tuple[int, tuple[int | str, ...]]:
     element = 0
     shape: tuple[int | str, ...] = ()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == _TENSOR_ELEMENT and isinstance(value, int):
             element = value
         elif number == _TENSOR_SHAPE:
             shape = tuple(
-                _dim(_bytes(dim)) for kind, dim in _fields(_bytes(value)) if kind == _SHAPE_DIM
+                _dim(_bytes(dim)) for kind, dim in fields(_bytes(value)) if kind == _SHAPE_DIM
             )
     return element, shape
 
 
 def _dim(data: memoryview) -> int | str:
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == _DIM_VALUE and isinstance(value, int):
             return value
         if number == _DIM_NAME:
@@ -150,11 +150,11 @@ def _dim(data: memoryview) -> int | str:
 
 def _bytes(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise _WireError('a number where a message is expected')
+        raise WireError('a number where a message is expected')
     return value
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of every field of one message; fixed-width values are skipped."""
     at = 0
     while at < len(data):
@@ -166,25 +166,25 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind == _BYTES:
             size, at = _varint(data, at)
             if size > len(data) - at:
-                raise _WireError(f'{size} bytes are announced at {at}, {len(data) - at} are there')
+                raise WireError(f'{size} bytes are announced at {at}, {len(data) - at} are there')
             yield number, data[at : at + size]
             at += size
         elif kind in (_FIXED64, _FIXED32):
             at += 8 if kind == _FIXED64 else 4
             if at > len(data):
-                raise _WireError('it ends in the middle of a number')
+                raise WireError('it ends in the middle of a number')
         else:
-            raise _WireError(f'the wire type {kind} at {at}')
+            raise WireError(f'the wire type {kind} at {at}')
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 64, 7):
         if at >= len(data):
-            raise _WireError('it ends in the middle of a number')
+            raise WireError('it ends in the middle of a number')
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise _WireError(f'a number without an end at {at}')
+    raise WireError(f'a number without an end at {at}')

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from xlerobot_asr_opt.errors import StoreError
+from xlerobot_asr_opt.private_files import make_private
 
 __all__ = ['cache_root', 'private_directory', 'state_root']
 
@@ -39,11 +40,11 @@ def private_directory(path: Path) -> Path:
     """Make path, and what is missing above it, readable for this user alone.
 
     Raises:
-        StoreError: it cannot be made, or a file is in its place.
+        StoreError: it cannot be made, a file is in its place, or others can write into it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
+        make_private(path)
     except OSError as error:
         raise StoreError(
             f'cannot make the directory {path}: {error.strerror}; free the place, or name '

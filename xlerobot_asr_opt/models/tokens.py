@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from xlerobot_asr_opt.errors import ModelError
 from xlerobot_asr_opt.models.files import SpecialTokens
+from xlerobot_asr_opt.untrusted import parse_json
 
 __all__ = ['read_json', 'read_special_tokens']
 
@@ -29,7 +29,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: it cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ModelError(f'{path}: cannot be read as JSON: {error}') from error
     if not isinstance(content, dict):

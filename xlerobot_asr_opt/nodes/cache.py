@@ -63,6 +63,10 @@ class CacheNode(ManagedNode):
     def _look_up(
         self, request: srv.CacheLookup.Request, response: srv.CacheLookup.Response,
     ) -> srv.CacheLookup.Response:
+        refusal = self.limits.refusal(names.CACHE_LOOKUP)
+        if refusal:  # for the scheduler it is a miss
+            self.get_logger().warning(refusal, throttle_duration_sec=1.0)
+            return response
         hit = self._cache.look_up(request.key.tobytes())
         if hit is not None:
             response.hit, response.level, response.value = True, hit.level, hit.value
@@ -71,6 +75,9 @@ class CacheNode(ManagedNode):
     def _store(
         self, request: srv.CacheStore.Request, response: srv.CacheStore.Response,
     ) -> srv.CacheStore.Response:
+        response.message = self.limits.refusal(names.CACHE_STORE)
+        if response.message:
+            return response
         try:
             self._cache.store(request.key.tobytes(), request.value)
         except AsrError as error:
@@ -91,6 +98,9 @@ class CacheNode(ManagedNode):
     def _trim(
         self, request: srv.CacheTrim.Request, response: srv.CacheTrim.Response,
     ) -> srv.CacheTrim.Response:
+        response.message = self.limits.refusal(names.CACHE_TRIM)
+        if response.message:
+            return response
         try:
             response.removed = self._cache.trim(request.keep, disk=request.disk)
         except AsrError as error:
@@ -98,6 +108,9 @@ class CacheNode(ManagedNode):
         return response
 
     def _analyse(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.message = self.limits.refusal(names.CACHE_PATTERNS)
+        if response.message:
+            return response
         response.message = json.dumps(self._cache.analyze_access_patterns())
         response.success = True
         return response

@@ -170,6 +170,9 @@ class InferenceNode(ManagedNode):
     def _force_backend(
         self, request: srv.ForceBackend.Request, response: srv.ForceBackend.Response,
     ) -> srv.ForceBackend.Response:
+        response.message = self.limits.refusal(names.FORCE_BACKEND)
+        if response.message:
+            return response
         try:
             if request.command == srv.ForceBackend.Request.RELEASE:
                 self._engine.backend.release(request.backend)

@@ -25,6 +25,7 @@ from xlerobot_asr_opt.records import Chunk, Degradation, Ticket
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.audio_messages import NATIVE, message_class
 from xlerobot_asr_opt.ros.audio_subscription import AudioSubscription
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.level_watch import LevelWatch
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
@@ -98,10 +99,11 @@ class IngestNode(ManagedNode):
         self._active = [
             LoanedSubscription(self, msg.Grant, names.GRANTS, self._on_grant, names.CONTROL_QOS),
             LoanedSubscription(
-                self, msg.Acknowledgement, names.ACKNOWLEDGEMENTS, self._on_acknowledgement,
-                names.CONTROL_QOS),
+                self, msg.Acknowledgement, names.ACKNOWLEDGEMENTS,
+                heeding(names.ACKNOWLEDGEMENTS, self._on_acknowledgement), names.CONTROL_QOS),
             LoanedSubscription(
-                self, msg.WorkerStatus, names.WORKERS, self._on_worker, names.LATCHED_QOS),
+                self, msg.WorkerStatus, names.WORKERS, heeding(names.WORKERS, self._on_worker),
+                names.LATCHED_QOS),
             LoanedSubscription(
                 self, msg.SchedulerStatus, names.SCHEDULER, self._on_scheduler,
                 names.LATCHED_QOS),

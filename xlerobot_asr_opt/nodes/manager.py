@@ -15,12 +15,14 @@ from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.backends.board_health import Board
 from xlerobot_asr_opt.core.lifecycle import State, Transition
 from xlerobot_asr_opt.core.managed_node import Action, Ask, ChangeState, Kill, Report
+from xlerobot_asr_opt.core.service_limits import ServiceLimits
 from xlerobot_asr_opt.core.supervision import Outcome, Supervisor
 from xlerobot_asr_opt.local_process import is_running, runs_node, signal_node, waited_s
 from xlerobot_asr_opt.parameters import ManagerParameters
 from xlerobot_asr_opt.processes import executable_of
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_heartbeat
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.level_keeper import LevelKeeper
 from xlerobot_asr_opt.ros.lifecycle_client import LifecycleClient
 from xlerobot_asr_opt.ros.memory_watch import MemoryWatch
@@ -63,10 +65,12 @@ class Manager(Node):
         self._supervisor = Supervisor(
             parameters.nodes, parameters, time.monotonic, waited_s)
         self._lifecycles = {name: LifecycleClient(self, name) for name in parameters.nodes}
+        self._limits = ServiceLimits(time.monotonic)
         self._local: dict[str, int] = {}
         self._waiter: tuple[srv.ManageNodes.Response, Future] | None = None
         self._heartbeats = PolledSubscription(
-            self, msg.Heartbeat, names.HEARTBEATS, self._on_heartbeat, names.CONTROL_QOS)
+            self, msg.Heartbeat, names.HEARTBEATS, heeding(names.HEARTBEATS, self._on_heartbeat),
+            names.CONTROL_QOS)
         self.create_service(srv.ManageNodes, '~/manage_nodes', self._manage_nodes)
         self.create_service(srv.IsActive, '~/is_active', self._is_active)
         self._timer = steady_timer(self, BUSY_S, self._turn)
@@ -92,8 +96,10 @@ class Manager(Node):
     ) -> srv.ManageNodes.Response | Future:
         """Answer when the nodes have changed, or cannot."""
         goal = GOALS.get(request.command)
+        response.message = self._limits.refusal(names.MANAGE_NODES)
         if goal is None:
             response.message = f'got command {request.command}, expected one of {sorted(GOALS)}'
+        if response.message:
             return response
         self._answer(Outcome(success=False, message='a later command came'))
         answer = Future()

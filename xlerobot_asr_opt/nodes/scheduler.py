@@ -16,6 +16,7 @@ from xlerobot_asr_opt.parameters import SchedulerParameters
 from xlerobot_asr_opt.records import TranscriptStatus
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.cache_client import CacheClient
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.level_watch import LevelWatch
 from xlerobot_asr_opt.ros.live_speech import LiveSpeechPublisher
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
@@ -72,12 +73,15 @@ class SchedulerNode(ManagedNode):
         self._activation = time.time_ns()
         self._inputs = [
             LoanedSubscription(
-                self, msg.SpeechTicket, names.TICKETS, self._on_ticket, names.CONTROL_QOS),
+                self, msg.SpeechTicket, names.TICKETS, heeding(names.TICKETS, self._on_ticket),
+                names.CONTROL_QOS),
             LoanedSubscription(
-                self, msg.WorkerStatus, names.WORKERS, self._on_worker, names.LATCHED_QOS),
+                self, msg.WorkerStatus, names.WORKERS, heeding(names.WORKERS, self._on_worker),
+                names.LATCHED_QOS),
         ]
         self._recognitions = self.create_subscription(
-            msg.Recognition, names.RECOGNITIONS, self._on_recognition, names.CONTROL_QOS)
+            msg.Recognition, names.RECOGNITIONS,
+            heeding(names.RECOGNITIONS, self._on_recognition), names.CONTROL_QOS)
         self._tickers = [
             steady_timer(self, TICK_PERIOD_S, self._on_tick),
             steady_timer(self, STATUS_PERIOD_S, self._publish_status),

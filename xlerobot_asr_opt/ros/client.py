@@ -12,6 +12,7 @@ from xlerobot_asr_opt.errors import SourceError, TransportError
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import nanoseconds, read_status, read_transcript
 from xlerobot_asr_opt.ros.guest import Guest
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.instance import runs_here
 from xlerobot_asr_opt.ros.monitor import subscribe_judgements
 from xlerobot_asr_opt.ros.monitor_feed import MonitorFeed
@@ -79,9 +80,11 @@ class GraphClient(Guest):
         self._events = 0
         self._publishers: dict[str, Publisher] = {}
         self._node.create_subscription(
-            msg.Transcript, names.TRANSCRIPT, self._on_transcript, names.TRANSCRIPT_QOS)
+            msg.Transcript, names.TRANSCRIPT, heeding(names.TRANSCRIPT, self._on_transcript),
+            names.TRANSCRIPT_QOS)
         self._node.create_subscription(
-            msg.StreamStatus, names.STREAMS, self._on_status, names.STREAMS_QOS)
+            msg.StreamStatus, names.STREAMS, heeding(names.STREAMS, self._on_status),
+            names.STREAMS_QOS)
         self._activity = self._node.create_client(srv.IsActive, names.IS_ACTIVE)
         self._opening = self._node.create_client(srv.OpenStream, names.OPEN_STREAM)
 

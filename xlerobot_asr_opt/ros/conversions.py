@@ -7,7 +7,7 @@ a record of it. What is not plain is an ordinary message object.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core import lifecycle
 from xlerobot_asr_opt.core.breaker import State
 from xlerobot_asr_opt.core.managed_node import Heartbeat
+from xlerobot_asr_opt.core.message_rules import recognition_fault, ticket_fault, worker_fault
+from xlerobot_asr_opt.errors import MessageError
 from xlerobot_asr_opt.records import (
     Acknowledgement,
     Chunk,
@@ -35,7 +37,7 @@ from xlerobot_asr_opt.records import (
     Word,
     WorkerStatus,
 )
-from xlerobot_asr_opt.sources.messages import NANOSECONDS, nanoseconds, read_transcript
+from xlerobot_asr_opt.sources.messages import NANOSECONDS, known, nanoseconds, read_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +46,15 @@ if TYPE_CHECKING:
     from xlerobot_asr_opt.core.dispatch import DispatchStatistics
 
 __all__ = [
-    'level_message', 'nanoseconds', 'read_acknowledgement', 'read_grant', 'read_heartbeat',
-    'read_level', 'read_recognition', 'read_status', 'read_text', 'read_ticket',
+    'known', 'level_message', 'nanoseconds', 'read_acknowledgement', 'read_grant',
+    'read_heartbeat', 'read_level', 'read_recognition', 'read_status', 'read_text', 'read_ticket',
     'read_transcript', 'read_worker',
     'recognition_message', 'states_message', 'time_message', 'transcript_message',
     'write_acknowledgement', 'write_chunk', 'write_grant', 'write_scheduler', 'write_status',
     'write_text', 'write_ticket', 'write_time', 'write_worker',
 ]
+
+Record = TypeVar('Record')
 
 View = npt.NDArray[Any]
 """A structured array of no dimension over one plain message."""
@@ -111,9 +115,19 @@ def write_chunk(view: View, chunk: Chunk) -> None:
     view['samples'][:chunk.samples.size] = chunk.samples
 
 
+def _believed(record: Record, fault: str) -> Record:
+    if fault:
+        raise MessageError(fault)
+    return record
+
+
 def read_ticket(view: View) -> Ticket:
-    """Return a SpeechTicket."""
-    return Ticket(
+    """Return a SpeechTicket.
+
+    Raises:
+        MessageError: it does not keep core/message_rules.py.
+    """
+    ticket = Ticket(
         segment=int(view['segment']), stream=read_text(view['stream']),
         sequence=int(view['sequence']), oldest_kept=int(view['oldest_kept']),
         begin_ns=read_time(view['begin']), length=int(view['length']),
@@ -121,6 +135,7 @@ def read_ticket(view: View) -> Ticket:
         priority=int(view['priority']), flags=Flag(int(view['flags'])),
         missing_chunks=int(view['missing_chunks']), budget_s=float(view['budget']),
         ingest_latency_ms=float(view['ingest_latency']))
+    return _believed(ticket, ticket_fault(ticket))
 
 
 def write_ticket(view: View, ticket: Ticket) -> None:
@@ -155,9 +170,13 @@ def write_grant(view: View, grant: Grant) -> None:
 
 
 def read_acknowledgement(view: View) -> Acknowledgement:
-    """Return an Acknowledgement."""
+    """Return an Acknowledgement.
+
+    Raises:
+        MessageError: its outcome is none.
+    """
     return Acknowledgement(
-        segment=int(view['segment']), outcome=TranscriptStatus(int(view['outcome'])))
+        segment=int(view['segment']), outcome=known(TranscriptStatus, int(view['outcome'])))
 
 
 def write_acknowledgement(view: View, acknowledgement: Acknowledgement) -> None:
@@ -170,15 +189,21 @@ def read_heartbeat(message: msg.Heartbeat) -> Heartbeat:
     """Return a Heartbeat of a message object: its few readers subscribe without a loan."""
     return Heartbeat(
         node=read_text(message.node), incarnation=message.incarnation, pid=message.pid,
-        state=lifecycle.State(message.state), progress=message.progress, working=message.working)
+        state=known(lifecycle.State, message.state), progress=message.progress,
+        working=message.working)
 
 
 def read_worker(view: View) -> WorkerStatus:
-    """Return a WorkerStatus."""
-    return WorkerStatus(
+    """Return a WorkerStatus.
+
+    Raises:
+        MessageError: it does not keep core/message_rules.py.
+    """
+    status = WorkerStatus(
         worker=read_text(view['worker']), incarnation=int(view['incarnation']),
         active=bool(view['active']), capacity=int(view['capacity']),
         longest=int(view['longest']), recogniser=view['recogniser'].tobytes())
+    return _believed(status, worker_fault(status))
 
 
 def write_worker(view: View, status: WorkerStatus) -> None:
@@ -247,16 +272,21 @@ def recognition_message(recognition: Recognition) -> msg.Recognition:
 
 
 def read_recognition(message: msg.Recognition) -> Recognition:
-    """Return the record of a Recognition message."""
-    return Recognition(
+    """Return the record of a Recognition message.
+
+    Raises:
+        MessageError: it does not keep core/message_rules.py.
+    """
+    recognition = Recognition(
         segment=message.segment, attempt=message.attempt, worker=message.worker,
-        status=RecognitionStatus(message.status), text=message.text, language=message.language,
-        confidence=message.confidence,
+        status=known(RecognitionStatus, message.status), text=message.text,
+        language=message.language, confidence=message.confidence,
         words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
         emotion=message.emotion, event=message.event,
         backend=message.backend, reason=message.reason, wait_ms=message.wait,
         features_ms=message.features, encode_ms=message.encode, decode_ms=message.decode,
         worker_ms=message.worker_time, recogniser=message.recogniser.tobytes())
+    return _believed(recognition, recognition_fault(recognition))
 
 
 def transcript_message(transcript: Transcript) -> msg.Transcript:
@@ -279,7 +309,7 @@ def transcript_message(transcript: Transcript) -> msg.Transcript:
 def read_status(message: msg.StreamStatus) -> StreamStatus:
     """Return the record of a StreamStatus message."""
     return StreamStatus(
-        stream=read_text(message.stream), state=StreamState(message.state),
+        stream=read_text(message.stream), state=known(StreamState, message.state),
         stamp_ns=nanoseconds(message.stamp), level_dbfs=message.level,
         position_s=message.position, duration_s=message.duration, speaking_s=message.speaking,
         faults=Fault(message.faults),
@@ -297,6 +327,6 @@ def level_message(degradation: Degradation, stamp: Time) -> msg.DegradationLevel
 def read_level(message: msg.DegradationLevel) -> Degradation:
     """Return the record of a DegradationLevel message."""
     return Degradation(
-        level=DegradationLevel(message.level), reason=message.reason, forced=message.forced,
-        best=DegradationLevel(message.best), pressure=message.pressure,
+        level=known(DegradationLevel, message.level), reason=message.reason, forced=message.forced,
+        best=known(DegradationLevel, message.best), pressure=message.pressure,
         since_ns=nanoseconds(message.since))

@@ -10,6 +10,7 @@ from xlerobot_asr_interfaces import msg
 from xlerobot_asr_opt.core.degradation_effects import LevelLease
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_level
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.timers import steady_timer
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class LevelWatch:
         self._lease = LevelLease(time.monotonic)
         self._heeded = self._lease.degradation
         node.create_subscription(
-            msg.DegradationLevel, names.LEVEL, self._on_level, names.LATCHED_QOS)
+            msg.DegradationLevel, names.LEVEL, heeding(names.LEVEL, self._on_level),
+            names.LATCHED_QOS)
         steady_timer(node, LOOK_PERIOD_S, self._look)
 
     @property

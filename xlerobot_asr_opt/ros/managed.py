@@ -12,6 +12,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from xlerobot_asr_interfaces.msg import Heartbeat, MemoryReport
 from xlerobot_asr_interfaces.srv import ReleaseMemory
 from xlerobot_asr_opt.core.lifecycle import State
+from xlerobot_asr_opt.core.service_limits import ServiceLimits
 from xlerobot_asr_opt.errors import AsrError
 from xlerobot_asr_opt.process_memory import own_uss, trim_heap
 from xlerobot_asr_opt.ros import conversions, names
@@ -50,6 +51,7 @@ class ManagedNode(LifecycleNode):
         self.parameters = declare(self, parameters)
         self.incarnation = time.time_ns()
         self.state = State.UNCONFIGURED
+        self.limits = ServiceLimits(time.monotonic)
         self._turns = 0
         self._heartbeats = LoanedPublisher(self, Heartbeat, names.HEARTBEATS, names.CONTROL_QOS)
         steady_timer(self, HEARTBEAT_PERIOD_S, self._beat)
@@ -148,6 +150,11 @@ class ManagedNode(LifecycleNode):
         self, request: ReleaseMemory.Request, response: ReleaseMemory.Response,
     ) -> ReleaseMemory.Response:
         response.before = own_uss()
+        refusal = self.limits.refusal(names.RELEASE_MEMORY)
+        if refusal:
+            self.get_logger().warning(refusal, throttle_duration_sec=1.0)
+            response.after = response.before
+            return response
         self.release()
         trim_heap()
         response.after = own_uss()

@@ -17,16 +17,19 @@ from xlerobot_asr_opt.core.monitor.judgement import (
     ProcessMemory,
     SchedulerReport,
 )
+from xlerobot_asr_opt.errors import MessageError
 from xlerobot_asr_opt.records import WorkerStatus
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import (
     BREAKER_STATES,
+    known,
     read_heartbeat,
     read_level,
     read_status,
     read_text,
     read_transcript,
 )
+from xlerobot_asr_opt.ros.heeding import heeding
 from xlerobot_asr_opt.ros.polled import PolledSubscription
 from xlerobot_asr_opt.ros.timers import steady_timer
 
@@ -67,7 +70,8 @@ class MonitorFeed:
         self._polled = polled(node, monitor, PATIENT) if hosted else []
         ours = {*PATIENT, names.HEARTBEATS} if hosted else set()
         self._subscriptions = [
-            node.create_subscription(kind, topic, guard(functools.partial(take, monitor)), qos)
+            node.create_subscription(
+                kind, topic, guard(heeding(topic, functools.partial(take, monitor))), qos)
             for topic, (kind, take, qos) in FEEDS.items() if topic not in ours]
         self._cache = node.create_client(srv.CacheStatistics, names.CACHE_STATISTICS)
         self._question: Future | None = None
@@ -137,6 +141,10 @@ def _worker(monitor: Monitor, message: msg.WorkerStatus) -> None:
 
 
 def _backends(monitor: Monitor, message: msg.BackendStates) -> None:
+    for told in message.backends:
+        if told.state not in BREAKERS:
+            raise MessageError(f'got the state {told.state} of {told.backend!r}, expected one of '
+                               f'{sorted(BREAKERS)}')
     monitor.on_backends(message.worker, [
         BackendReport(
             backend=told.backend, state=BREAKERS[told.state], forced=told.forced,
@@ -148,7 +156,7 @@ def _backends(monitor: Monitor, message: msg.BackendStates) -> None:
 def _memory(monitor: Monitor, message: msg.MemoryReport) -> None:
     monitor.on_memory(MemoryReport(
         ceiling=message.ceiling, used=message.used, limit=message.limit,
-        available=message.available, stalled=message.stalled, rung=Rung(message.rung),
+        available=message.available, stalled=message.stalled, rung=known(Rung, message.rung),
         processes=tuple(
             ProcessMemory(
                 node=told.node, uss=told.uss, pss=told.pss, slope=told.slope,
@@ -184,5 +192,7 @@ def polled(node: Node, listener: object, topics: Iterable[str]) -> list[PolledSu
         listener: has the methods on_... of Monitor that belong to the topics.
         topics: keys of FEEDS.
     """
-    return [PolledSubscription(node, kind, topic, functools.partial(take, listener), qos)
-            for topic, (kind, take, qos) in FEEDS.items() if topic in topics]
+    return [
+        PolledSubscription(
+            node, kind, topic, heeding(topic, functools.partial(take, listener)), qos)
+        for topic, (kind, take, qos) in FEEDS.items() if topic in topics]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,7 +11,12 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from xlerobot_asr_interfaces import msg, srv
-from xlerobot_asr_opt.errors import AsrError, AudioError
+from xlerobot_asr_opt.core.service_limits import (
+    LONGEST_RECORDING_S,
+    MOST_RECORDINGS,
+    ServiceLimits,
+)
+from xlerobot_asr_opt.errors import AsrError, AudioError, RefusedError
 from xlerobot_asr_opt.records import CHANNELS, RATES, Chunk
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import NANOSECONDS
@@ -78,6 +84,7 @@ class OneShot:
         self._node = node
         self._push = push
         self._pending: list[Pending] = []
+        self._limits = ServiceLimits(time.monotonic)
         self._numbers = itertools.count(1)
         self._service = node.create_service(srv.Transcribe, names.TRANSCRIBE, self._transcribe)
         self._transcripts = node.create_subscription(
@@ -96,10 +103,23 @@ class OneShot:
             pending.take(transcript)
         self._pending = [one for one in self._pending if not one.answer.done()]
 
+    def _admit(self) -> None:
+        """Refuse what comes too often, or beside too many that wait.
+
+        Raises:
+            RefusedError: why.
+        """
+        refusal = self._limits.refusal(names.TRANSCRIBE)
+        if not refusal and len(self._pending) >= MOST_RECORDINGS:
+            refusal = f'{len(self._pending)} requests wait for their transcripts; ask again later'
+        if refusal:
+            raise RefusedError(refusal)
+
     def _transcribe(
         self, request: srv.Transcribe.Request, response: srv.Transcribe.Response,
     ) -> srv.Transcribe.Response | Future:
         try:
+            self._admit()
             check(request)
             stream = f'request-{next(self._numbers)}'
             segments, dropped = self._push(
@@ -133,6 +153,10 @@ def check(request: srv.Transcribe.Request) -> None:
         raise AudioError(f'channels: got {request.channels}, expected 1 to {CHANNELS[-1]}')
     if request.rate not in RATES:
         raise AudioError(f'rate: got {request.rate} Hz, expected {RATES[0]} to {RATES[-1]} Hz')
+    seconds = len(request.samples) / (request.rate * request.channels)
+    if seconds > LONGEST_RECORDING_S:
+        raise AudioError(f'got {seconds:.0f} s, expected at most {LONGEST_RECORDING_S:.0f}; '
+                         'have its file read by open_stream')
     if not len(request.samples) or len(request.samples) % request.channels:
         raise AudioError(
             f'got {len(request.samples)} samples of {request.channels} channels, expected whole '

@@ -8,10 +8,12 @@ names; config/fastdds.xml is the one of the default names, for use by hand.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -204,7 +206,10 @@ def _runtime_directory() -> Path:
     if given and os.access(given, os.W_OK):
         return Path(given)
     directory = Path(tempfile.gettempdir()) / f'{_MARK}-{os.getuid()}'
-    directory.mkdir(mode=0o700, exist_ok=True)
-    if directory.stat().st_uid != os.getuid():
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    # Anybody can make a directory, or a link to one, under this name.
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise PermissionError(f'{directory} belongs to somebody else: set XDG_RUNTIME_DIR')
     return directory

@@ -18,6 +18,7 @@ from rclpy.node import Node
 
 from xlerobot_asr_opt.core.respawning import EXIT_CONFIGURATION
 from xlerobot_asr_opt.errors import AsrError, ConfigurationError
+from xlerobot_asr_opt.private_files import open_private
 from xlerobot_asr_opt.ros.executor import DirectExecutor
 from xlerobot_asr_opt.ros.instance import lock_path
 
@@ -59,7 +60,8 @@ def single_instance(node: Node) -> Iterator[None]:
     Raises:
         ConfigurationError: another process of this machine holds it.
     """
-    with lock_path(node.get_fully_qualified_name()).open('a+') as lock:
+    path = lock_path(node.get_fully_qualified_name())
+    with os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT), 'r+') as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

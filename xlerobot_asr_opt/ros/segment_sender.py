@@ -9,7 +9,8 @@ import numpy as np
 from rclpy.node import Node
 
 from xlerobot_asr_interfaces import msg
-from xlerobot_asr_opt.errors import AsrError
+from xlerobot_asr_opt.core.service_limits import MOST_WORKERS
+from xlerobot_asr_opt.errors import AsrError, MessageError
 from xlerobot_asr_opt.records import Grant, WorkerStatus
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.loans import LoanedPublisher
@@ -41,11 +42,19 @@ class SegmentSender:
         self._early: list[tuple[float, Grant]] = []
 
     def on_worker(self, status: WorkerStatus) -> None:
-        """Make the publisher of a worker before it is granted anything."""
-        if status.worker not in self._publishers:
-            self._publishers[status.worker] = LoanedPublisher(
-                self._node, msg.SpeechSegment, names.segments(status.worker), names.SEGMENTS_QOS)
-            self._sent[status.worker] = 0
+        """Make the publisher of a worker before it is granted anything.
+
+        Raises:
+            MessageError: there are too many workers.
+        """
+        if status.worker in self._publishers:
+            return
+        if len(self._publishers) >= MOST_WORKERS:
+            raise MessageError(f'got a worker {status.worker} beside {MOST_WORKERS} others, '
+                               'expected no more')
+        self._publishers[status.worker] = LoanedPublisher(
+            self._node, msg.SpeechSegment, names.segments(status.worker), names.SEGMENTS_QOS)
+        self._sent[status.worker] = 0
 
     def on_grant(self, grant: Grant) -> None:
         """Send the segment, now or as soon as its worker is matched."""

@@ -15,7 +15,8 @@ from rclpy.node import Node
 from xlerobot_asr_interfaces import srv
 from xlerobot_asr_opt.core.ingest import Ingest
 from xlerobot_asr_opt.core.playback import Playback
-from xlerobot_asr_opt.errors import AsrError, AudioError, ConfigurationError
+from xlerobot_asr_opt.core.service_limits import LONGEST_PATH, ServiceLimits
+from xlerobot_asr_opt.errors import AsrError, AudioError, ConfigurationError, RefusedError
 from xlerobot_asr_opt.parameters import IngestParameters
 from xlerobot_asr_opt.records import LONGEST_NAME, Chunk, Ticket
 from xlerobot_asr_opt.ros import names
@@ -54,6 +55,7 @@ class SourcePlayer:
         self._files: dict[str, Playback] = {}
         self._microphones: dict[str, Microphone] = {}
         self._open = contextlib.ExitStack()
+        self._limits = ServiceLimits(time.monotonic)
         self._timer = steady_timer(node, PERIOD_S, self._turn)
         self._timer.cancel()
         self._service = node.create_service(
@@ -86,6 +88,7 @@ class SourcePlayer:
         self, request: srv.OpenStream.Request, response: srv.OpenStream.Response,
     ) -> srv.OpenStream.Response:
         try:
+            self._admit(request)
             if request.source.startswith(MICROPHONE):
                 response.stream = self._open_microphone(
                     request.source[len(MICROPHONE):], request)
@@ -97,6 +100,19 @@ class SourcePlayer:
         else:
             response.success = True
         return response
+
+    def _admit(self, request: srv.OpenStream.Request) -> None:
+        """Refuse what comes too often, or is no path.
+
+        Raises:
+            RefusedError, ConfigurationError: why.
+        """
+        refusal = self._limits.refusal(names.OPEN_STREAM)
+        if refusal:
+            raise RefusedError(refusal)
+        if len(request.source) > LONGEST_PATH:
+            raise ConfigurationError(
+                f'source: got {len(request.source)} characters, expected at most {LONGEST_PATH}')
 
     def _open_file(self, request: srv.OpenStream.Request) -> tuple[str, float, Time]:
         """Begin to play a file; return the stream's name, its length [s] and its begin."""

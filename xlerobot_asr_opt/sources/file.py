@@ -169,6 +169,8 @@ def _descriptor(path: Path) -> int:
             return os.open(path, os.O_RDONLY)
     except OSError as error:
         raise SourceError(f'{path}: cannot be read: {error.strerror}') from error
+    except ValueError as error:
+        raise SourceError(f'got the path {str(path)!r}: {error}') from error
     what = 'a directory' if path.is_dir() else 'something that is no regular file'
     raise SourceError(f'{path}: got {what}, expected an audio file')
 
@@ -182,5 +184,7 @@ def _silence_odd(block: npt.NDArray[np.float32]) -> int:
 
 def _to_int16(block: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Scale to int16; what is beyond full scale is limited, and will count as clipped."""
-    limited: npt.NDArray[np.float32] = np.clip(np.rint(block * _FULL_SCALE), -32768, 32767)
+    # First to full scale: what is far beyond it would become infinite.
+    scaled = np.rint(np.clip(block, -1.0, 1.0) * _FULL_SCALE)
+    limited: npt.NDArray[np.float32] = np.clip(scaled, -32768, 32767)
     return limited.astype(np.int16)

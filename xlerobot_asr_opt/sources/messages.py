@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import enum
+from typing import Any, TypeVar
 
+from xlerobot_asr_opt.errors import MessageError
 from xlerobot_asr_opt.records import Flag, Latency, Transcript, TranscriptStatus, Word
 
-__all__ = ['NANOSECONDS', 'nanoseconds', 'read_transcript']
+__all__ = ['NANOSECONDS', 'known', 'nanoseconds', 'read_transcript']
+
+Number = TypeVar('Number', bound=enum.IntEnum)
 
 NANOSECONDS = 1_000_000_000
 STAGES = tuple(field.name for field in dataclasses.fields(Latency))
@@ -19,11 +23,29 @@ def nanoseconds(stamp: Any) -> int:
     return int(stamp.sec * NANOSECONDS + stamp.nanosec)
 
 
+def known(kind: type[Number], value: int) -> Number:
+    """Return the member of an enumeration that a field names.
+
+    Raises:
+        MessageError: there is none of this number.
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        raise MessageError(
+            f'got the {kind.__name__} {value}, expected one of {[int(one) for one in kind]}'
+        ) from None
+
+
 def read_transcript(message: Any) -> Transcript:
-    """Return the record of a Transcript message."""
+    """Return the record of a Transcript message.
+
+    Raises:
+        MessageError: its status is none.
+    """
     return Transcript(
         segment=message.segment, stream=message.stream, sequence=message.sequence,
-        status=TranscriptStatus(message.status), begin_ns=nanoseconds(message.begin),
+        status=known(TranscriptStatus, message.status), begin_ns=nanoseconds(message.begin),
         end_ns=nanoseconds(message.end), text=message.text, language=message.language,
         confidence=message.confidence,
         words=tuple(Word(w.text, w.begin, w.end, w.confidence) for w in message.words),
