@@ -10,6 +10,7 @@ from xlerobot_asr_interfaces.srv import IsActive
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import read_level
 from xlerobot_asr_opt.ros.guest import Guest
+from xlerobot_asr_opt.ros.heeding import heeding
 
 if TYPE_CHECKING:
     from rclpy.task import Future
@@ -47,7 +48,8 @@ class Activity(Guest):
     def watch_level(self) -> None:
         """Hear the level of degradation, too."""
         self._node.create_subscription(
-            DegradationLevel, names.LEVEL, self._on_level, names.LATCHED_QOS)
+            DegradationLevel, names.LEVEL, heeding(names.LEVEL, self._on_level),
+            names.LATCHED_QOS)
 
     def poll(self, seconds: float) -> tuple[bool, tuple[str, ...]] | None:
         """Work for at most that long.
