@@ -17,7 +17,8 @@ from bench.report import held
 
 FOLDER = Path(__file__).resolve().parent
 BENCHES = ('transport', 'recogniser', 'ctc', 'graph', 'replay', 'memory_pool', 'confidence',
-           'chain', 'quantizer', 'cache', 'memory_trend', 'scheduling', 'batching', 'ingest')
+           'chain', 'quantizer', 'cache', 'memory_trend', 'model_memory', 'scheduling', 'batching',
+           'ingest')
 COLUMNS = '{:42} {:>6} {:>10} {:>10} {:>26} {:>7}  {}'
 
 
