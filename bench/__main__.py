@@ -17,8 +17,8 @@ from bench.report import held
 
 FOLDER = Path(__file__).resolve().parent
 BENCHES = ('transport', 'recogniser', 'ctc', 'graph', 'replay', 'memory_pool', 'confidence',
-           'chain', 'noise', 'quantizer', 'cache', 'memory_trend', 'scheduling', 'batching',
-           'ingest')
+           'chain', 'noise', 'second_looks', 'quantizer', 'cache', 'memory_trend', 'model_memory',
+           'scheduling', 'batching', 'ingest')
 COLUMNS = '{:42} {:>6} {:>10} {:>10} {:>26} {:>7}  {}'
 
 
