@@ -2,6 +2,7 @@
 
 import fcntl
 import mmap
+import threading
 import time
 
 import pytest
@@ -68,6 +69,15 @@ def test_a_port_without_an_owner_is_held_and_nothing_else(memory):
     memory.ports.hold()
     assert is_held(memory.dead)
     assert not is_held(memory.segment)
+
+
+def test_one_that_somebody_looks_at_in_that_moment_is_held_too(memory):
+    looks = lock(memory.dead)
+    looker = threading.Timer(0.03, looks.close)
+    looker.start()
+    memory.ports.hold()
+    looker.join()
+    assert is_held(memory.dead)
 
 
 def test_what_is_held_already_is_no_hindrance(memory):

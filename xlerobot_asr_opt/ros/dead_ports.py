@@ -25,6 +25,9 @@ FORGOTTEN_S = 30.0
 """By then everybody has forgotten who was killed, after a lease of 20 s [s]."""
 LOOK_S = 2.0
 """How often it is looked whether anybody still knows a port that is held [s]."""
+TRIES, TRY_S = 10, 0.01
+"""How often a lock is tried for, and how far apart [s]: who finds the port ownerless has it for a
+moment, an owner always."""
 _DIRECTORY = Path('/dev/shm')
 
 
@@ -46,9 +49,13 @@ class DeadPorts:
     def hold(self) -> None:
         """Take over what has no owner now: when a process has ended, before another starts."""
         until = time.monotonic() + FORGOTTEN_S
-        taken = map(_take, self._directory.glob('fast*_port*_el'))
+        taken = []
+        for _ in range(TRIES):
+            found = map(_take, self._directory.glob('fast*_port*_el'))
+            taken += [port for port in found if port is not None]
+            time.sleep(TRY_S)
         with self._lock:
-            self._held.update((port, until) for port in taken if port is not None)
+            self._held.update((port, until) for port in taken)
             if self._timer is None:
                 self._look_later()
 
