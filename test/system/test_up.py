@@ -112,6 +112,8 @@ def is_gone(pid):
 def test_brings_all_up_in_order_and_down_without_a_trace(start):
     up = start()
     wait_active(up)
+    # The manager may have answered before its line was read.
+    until(lambda: 'all 4 nodes are active' in up.output, lambda: up.output)
     active = re.findall(r'asr\.manager\]: (\w+) is active', up.output)
     assert active == ['cache', 'inference_0', 'scheduler', 'ingest']
     pids = up.children()

@@ -2,6 +2,7 @@
 
 import fcntl
 import mmap
+import threading
 import time
 
 import pytest
@@ -44,7 +45,7 @@ class Memory:
         with (directory / DEAD).open('r+b') as port:
             self.survivor = mmap.mmap(port.fileno(), 0)
         self.owner = lock(directory / f'{LIVING}_el')
-        self.ports = DeadPorts(directory, look_s=0.01)
+        self.ports = DeadPorts(0, directory, look_s=0.01)
 
     def close(self):
         self.ports.close()
@@ -68,6 +69,25 @@ def test_a_port_without_an_owner_is_held_and_nothing_else(memory):
     memory.ports.hold()
     assert is_held(memory.dead)
     assert not is_held(memory.segment)
+
+
+def test_ports_of_another_domain_are_left_alone(memory):
+    other = memory.directory / 'fastrtps_port7663_el'
+    shared = memory.directory / 'fastrtps_port7003_el'
+    for path in (other, shared):
+        path.touch()
+    memory.ports.hold()
+    assert not is_held(other)
+    assert is_held(shared)
+
+
+def test_one_that_somebody_looks_at_in_that_moment_is_held_too(memory):
+    looks = lock(memory.dead)
+    looker = threading.Timer(0.03, looks.close)
+    looker.start()
+    memory.ports.hold()
+    looker.join()
+    assert is_held(memory.dead)
 
 
 def test_what_is_held_already_is_no_hindrance(memory):

@@ -75,7 +75,7 @@ class Graph:
         self._line = line
         self._processes = process_table(arguments)
         self._directory = tempfile.TemporaryDirectory(prefix='xlerobot-asr-')
-        self._dead_ports = DeadPorts()
+        self._dead_ports = DeadPorts(domain)
         self._group = ProcessGroup(
             [self._child(process) for process in self._processes], write, self._dead_ports.hold)
         self._started = 0.0

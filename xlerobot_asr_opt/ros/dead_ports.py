@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import threading
 import time
 from pathlib import Path
@@ -25,6 +26,11 @@ FORGOTTEN_S = 30.0
 """By then everybody has forgotten who was killed, after a lease of 20 s [s]."""
 LOOK_S = 2.0
 """How often it is looked whether anybody still knows a port that is held [s]."""
+FIRST_PORT, PORTS_OF_A_DOMAIN = 7400, 250
+"""Of domain 0; below it are those of the second shared-memory transport, of every domain."""
+TRIES, TRY_S = 10, 0.01
+"""How often a lock is tried for, and how far apart [s]: who finds the port ownerless has it for a
+moment, an owner always."""
 _DIRECTORY = Path('/dev/shm')
 
 
@@ -32,11 +38,19 @@ class DeadPorts:
     """Holds the locks of ports whose owners have ended, until nobody has them mapped; then sweeps.
 
     Args:
+        domain: ROS_DOMAIN_ID of the processes, whose ports alone are held; None: the
+            environment's.
         directory: where the middleware's shared memory lies.
         look_s: how often it is looked [s].
     """
 
-    def __init__(self, directory: Path = _DIRECTORY, look_s: float = LOOK_S) -> None:
+    def __init__(
+        self, domain: int | None = None, directory: Path = _DIRECTORY, look_s: float = LOOK_S,
+    ) -> None:
+        if domain is None:
+            domain = int(os.environ.get('ROS_DOMAIN_ID') or 0)
+        first = FIRST_PORT + PORTS_OF_A_DOMAIN * domain
+        self._ports = range(first, first + PORTS_OF_A_DOMAIN)
         self._directory = directory
         self._look_s = look_s
         self._lock = threading.Lock()
@@ -46,9 +60,12 @@ class DeadPorts:
     def hold(self) -> None:
         """Take over what has no owner now: when a process has ended, before another starts."""
         until = time.monotonic() + FORGOTTEN_S
-        taken = map(_take, self._directory.glob('fast*_port*_el'))
+        taken = []
+        for _ in range(TRIES):
+            taken += [port for port in map(_take, self._locks()) if port is not None]
+            time.sleep(TRY_S)
         with self._lock:
-            self._held.update((port, until) for port in taken if port is not None)
+            self._held.update((port, until) for port in taken)
             if self._timer is None:
                 self._look_later()
 
@@ -59,6 +76,12 @@ class DeadPorts:
                 self._timer.cancel()
             self._timer = None
             self._let_go(self._held)
+
+    def _locks(self) -> list[Path]:
+        """The locks of the domain's ports, and of those that all domains share."""
+        found = ((path, int(path.stem.removesuffix('_el').rpartition('port')[2] or -1))
+                 for path in self._directory.glob('fast*_port[0-9]*_el'))
+        return [path for path, port in found if port in self._ports or port < FIRST_PORT]
 
     def _look_later(self) -> None:
         self._timer = threading.Timer(self._look_s, self._look)
