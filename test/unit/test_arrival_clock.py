@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.core.arrival_clock import ArrivalClock
@@ -29,6 +29,7 @@ def test_what_a_stalled_publisher_sends_at_once_was_recorded_one_after_the_other
         [0, 100, 200, 300, 400, 500, 600], abs=40)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 150), min_size=200, max_size=200))
 def test_jitter_is_smoothed(jitter):
     sent = [100 * (index + 1) + late for index, late in enumerate(jitter)]

@@ -4,7 +4,7 @@ from types import SimpleNamespace as Message
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.core.chunk_cutter import ChunkCutter
@@ -129,6 +129,7 @@ def test_what_cannot_be_heard_is_told_with_what_was_expected(kind, message, said
         read(kind, message)
 
 
+@settings(deadline=None)
 @given(
     data=st.binary(max_size=400), encoding=st.sampled_from([*WIDTHS]),
     rate=st.integers(-5, 200_000), channels=st.integers(-2, 40))

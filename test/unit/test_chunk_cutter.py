@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.core.chunk_cutter import ChunkCutter
@@ -22,6 +22,7 @@ def tone(frames, channels=1, begin=0):
     return np.arange(begin, begin + frames * channels).astype(np.int16)
 
 
+@settings(deadline=None)
 @given(
     frames=st.integers(1, 20_000), channels=st.integers(1, 32),
     rate=st.sampled_from([8000, 16_000, 44_100, 48_000]))
@@ -42,6 +43,7 @@ def test_the_pieces_are_the_message(frames, channels, rate):
         begun += chunk.samples.size // channels
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=8))
 def test_messages_follow_one_another_without_a_break(lengths):
     cutter, continuity, begun, arrivals = ChunkCutter('hall'), Continuity(), 0, []

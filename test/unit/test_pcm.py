@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xlerobot_asr_opt.core.encodings import WIDTHS, encoding_named
@@ -34,6 +34,7 @@ def written(samples, encoding):
 
 
 @pytest.mark.parametrize('encoding', WIDTHS)
+@settings(deadline=None)
 @given(samples=SAMPLES)
 def test_every_encoding_gives_the_samples_back(encoding, samples):
     data = written(samples, encoding)
@@ -103,6 +104,7 @@ def test_bytes_of_files_and_of_compressed_streams_are_known(data, kind):
             to_int16(data, 'S16LE', 1)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_noise_is_not_taken_for_mp3(seed):
     noise = np.random.default_rng(seed).integers(-3000, 3000, 1600).astype('<i2')
