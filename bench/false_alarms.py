@@ -6,8 +6,7 @@ Beside a graph under `xlerobot-asr up`, which recognises scripted answers, as ma
 machine has cores compute without a pause (--busy: another number), at the same priority. An alarm
 is a line in which the manager, or `up`, takes a process for dead, gone or hung, or a process that
 is another one than at the start. Goals: no alarm; and every segment that was announced has its
-transcript. What the watching itself costs is told: the manager's processor time, that of `up`, and
-what share of it is left when nobody speaks is in docs/monitoring.md.
+transcript. The processor time of the manager, all that it does included, and of `up` is told.
 """
 
 import argparse
