@@ -353,7 +353,8 @@ def test_services_refuse_what_is_too_much(talk):
 
 POLICY = Path(__file__).resolve().parents[2] / 'deploy' / 'sros2' / 'policy.xml'
 ABSENT = 'inference_1'
-NOT_HERE = {f'{ABSENT}/segments', 'humans/voices/*/speech', *(
+NOT_HERE = {f'{ABSENT}/segments', 'humans/voices/*/speech', 'humans/voices/*/is_speaking',
+            'humans/voices/tracked', *(
     f'{ABSENT}/{service}' for service in ('change_state', 'get_state', 'release_memory'))}
 """Of a second worker, and where hri_msgs is installed."""
 

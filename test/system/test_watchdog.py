@@ -64,7 +64,7 @@ def test_the_watchdog_hears_of_the_manager_and_one_that_hangs_is_replaced(servic
     up, channel = service
     assert told(channel, PATIENCE_S) == 'READY=1'
     assert [told(channel, PATIENCE_S) for _ in range(2)] == ['WATCHDOG=1'] * 2
-    assert status(PATIENCE_S).stdout == '/asr is active\n'
+    assert status(PATIENCE_S).stdout.startswith('/asr is active\n')
     manager = process_of(up, 'manager')
     os.kill(manager, signal.SIGSTOP)
     # A sign that was given before, or an answer that was under way, may still be there.

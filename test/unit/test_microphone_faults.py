@@ -87,7 +87,7 @@ def test_an_offset(mic, caplog, offset, rate, channels):
     assert mic.faults is Fault.OFFSET
     (record,) = told(caplog, Fault.OFFSET)
     # Told when it is believed, before the mean has settled.
-    assert f'(a mean of {"+" if offset > 0 else "-"}3.' in record.message
+    assert f'(a mean of {"+" if offset > 0 else "-"}5.' in record.message
 
 
 def test_loud_speech_is_no_offset(mic):

@@ -45,6 +45,7 @@ RATES: Mapping[str, Rate] = {
     'ingest/open_stream': Rate(50, 2000),
     'ingest/transcribe': Rate(50, 200),
     'manager/manage_nodes': Rate(2, 20),
+    'manager/force_level': Rate(2, 20),
     '~/force_backend': Rate(10, 50),
     '~/release_memory': Rate(1, 20),
 }

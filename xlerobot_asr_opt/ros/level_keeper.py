@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xlerobot_asr_interfaces import msg, srv
 from xlerobot_asr_opt.core.degradation import DegradationPolicy, level_of
 from xlerobot_asr_opt.core.degradation_signals import DegradationSignals
+from xlerobot_asr_opt.core.service_limits import ServiceLimits
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import level_message
@@ -59,6 +60,7 @@ class LevelKeeper:
         self._told = self._policy.degradation
         self._since_ns = node.get_clock().now().nanoseconds
         self._looks = 0
+        self._limits = ServiceLimits(time.monotonic)
         self._heard = polled(node, self, HEARD)
         self._publisher = node.create_publisher(
             msg.DegradationLevel, names.LEVEL, names.LATCHED_QOS)
@@ -95,6 +97,9 @@ class LevelKeeper:
     def _force(
         self, request: srv.ForceLevel.Request, response: srv.ForceLevel.Response,
     ) -> srv.ForceLevel.Response:
+        response.message = self._limits.refusal(names.FORCE_LEVEL)
+        if response.message:
+            return response
         try:
             if request.level:
                 self._policy.force(level_of(request.level))
