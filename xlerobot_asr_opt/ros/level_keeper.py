@@ -116,7 +116,9 @@ class LevelKeeper:
         before, self._told = self._told, now
         if (now.level, now.forced) != (before.level, before.forced):
             self._since_ns = self._node.get_clock().now().nanoseconds
-            logger.warning('level %s after %s: %s', now.level.word, before.level.word, now.reason)
+            usual = now.level <= now.best and not now.forced
+            logger.log(logging.INFO if usual else logging.WARNING, 'level %s after %s: %s',
+                       now.level.word, before.level.word, now.reason)
         self._publisher.publish(level_message(
             dataclasses.replace(now, since_ns=self._since_ns),
             self._node.get_clock().now().to_msg()))

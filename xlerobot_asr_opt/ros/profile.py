@@ -3,7 +3,8 @@
 Fast DDS reads a profile from an XML file. Data sharing, the true zero copy, is switched on by name
 and for the segment topics alone, since it drops the protection that ordinary messages have
 (docs/loans.md). A profile's name cannot hold a wildcard, so every graph gets a file with its own
-names; config/fastdds.xml is the one of the default names, for use by hand.
+names; config/fastdds.xml is the one of the default names, for use by hand. What Fast DDS logs goes
+to standard error: standard output belongs to whoever reads a command's answer.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ _HEAD = f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <!-- Made by xlerobot_asr_opt.ros.profile, which says why each of these is here. -->
 <dds>
+  <log>
+    <use_default>FALSE</use_default>
+    <consumer>
+      <class>StdoutErrConsumer</class>
+      <property><name>stderr_threshold</name><value>Log::Kind::Warning</value></property>
+    </consumer>
+  </log>
   <profiles>
     <transport_descriptors>
       <transport_descriptor>
