@@ -31,6 +31,7 @@ def test_nothing_is_wrong_with_it(chunk):
     (make(channels=6), 'got 1600 samples of 6 channels, expected whole frames'),
     (make(stamp_ns=-1), 'got a stamp of -1 ns, expected 0 or later'),
     (make(stamp_ns=2**62), f'got a stamp of {2**62} ns, expected one before the year 2037'),
-], ids=['no-rate', 'slow', 'fast', 'no-channels', 'channels', 'empty', 'half-frame', 'stamp', 'far-stamp'])
+], ids=['no-rate', 'slow', 'fast', 'no-channels', 'channels', 'empty', 'half-frame', 'stamp',
+        'far-stamp'])
 def test_what_is_wrong_is_told_with_what_was_expected(chunk, said):
     assert fault(chunk).startswith(said)
