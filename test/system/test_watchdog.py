@@ -75,7 +75,7 @@ def test_the_watchdog_hears_of_the_manager_and_one_that_hangs_is_replaced(servic
     assert silent.stderr.endswith('manager: does not answer\n')
     assert told(channel, PATIENCE_S) == 'WATCHDOG=1'
     assert process_of(up, 'manager') != manager
-    assert status(PATIENCE_S).stdout == '/asr is active\n'
+    assert status(PATIENCE_S).stdout.startswith('/asr is active\n')
     up.terminate()
     end = time.monotonic() + PATIENCE_S
     messages = []
