@@ -75,7 +75,10 @@ def test_the_watchdog_hears_of_the_manager_and_one_that_hangs_is_replaced(servic
     assert silent.stderr.endswith('manager: does not answer\n')
     assert told(channel, PATIENCE_S) == 'WATCHDOG=1'
     assert process_of(up, 'manager') != manager
-    assert status(PATIENCE_S).stdout.startswith('/asr is active\n')
+    # The new one has to find the nodes first.
+    end = time.monotonic() + PATIENCE_S
+    while not (told_active := status(PATIENCE_S)).stdout.startswith('/asr is active\n'):
+        assert time.monotonic() < end, told_active
     up.terminate()
     end = time.monotonic() + PATIENCE_S
     messages = []

@@ -22,6 +22,9 @@ __all__ = ['Activity']
 RESEND_S = 0.25
 """Time without an answer after which a request counts as lost: a reply that comes before the
 client's reader is known goes nowhere [s]."""
+REJOIN_S = 3.0
+"""Time without an answer after which the node comes anew [s]: while the ports of a killed process
+are cleared away, one that comes may be left with a port by which nobody reaches it."""
 
 
 class Activity(Guest):
@@ -39,14 +42,23 @@ class Activity(Guest):
     def __init__(
         self, namespace: str, domain: int | None = None, manager: str = 'manager',
     ) -> None:
+        self._manager = manager
+        self._watches_level = False
+        self.degradation: Degradation | None = None
         super().__init__('activity', namespace, domain)
-        self._client = self._node.create_client(IsActive, f'{manager}/is_active')
+
+    def _join(self) -> None:
+        super()._join()
+        self._client = self._node.create_client(IsActive, f'{self._manager}/is_active')
         self._request: Future | None = None
         self._sent = 0.0
-        self.degradation: Degradation | None = None
+        self._heard = time.monotonic()
+        if self._watches_level:
+            self.watch_level()
 
     def watch_level(self) -> None:
         """Hear the level of degradation, too."""
+        self._watches_level = True
         self._node.create_subscription(
             DegradationLevel, names.LEVEL, heeding(names.LEVEL, self._on_level),
             names.LATCHED_QOS)
@@ -58,6 +70,9 @@ class Activity(Guest):
             Whether all nodes are active, and "name: what it is and why" of those that are not;
             None while there is no answer.
         """
+        if time.monotonic() - self._heard > REJOIN_S:
+            self.close()
+            self._join()
         if self._request is None and self._client.service_is_ready():
             self._request = self._client.call_async(IsActive.Request())
             self._sent = time.monotonic()
@@ -70,6 +85,7 @@ class Activity(Guest):
                 self._request = None
             return None
         answer, self._request = self._request.result(), None
+        self._heard = time.monotonic()
         return answer.active, tuple(answer.inactive)
 
     def _on_level(self, message: DegradationLevel) -> None:

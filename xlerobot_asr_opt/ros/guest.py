@@ -27,10 +27,17 @@ class Guest:
     """
 
     def __init__(self, name: str, namespace: str, domain: int | None = None) -> None:
+        self._name = name
+        self._namespace = namespace
+        self._domain = domain
+        self._join()
+
+    def _join(self) -> None:
+        """Come as a new node, which the graph has not heard of."""
         self._context = Context()
-        self._context.init(domain_id=domain)
+        self._context.init(domain_id=self._domain)
         self._node = Node(
-            f'{name}_{os.getpid()}', namespace=namespace, context=self._context,
+            f'{self._name}_{os.getpid()}', namespace=self._namespace, context=self._context,
             use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
