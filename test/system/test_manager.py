@@ -201,7 +201,7 @@ def test_each_stage_is_killed_while_somebody_speaks_and_nothing_is_lost(start, t
         until(lambda: not kept(), lambda: f'{speaker.status}', client.spin)
         assert [one.text for one in told()] == [text for _, _, text in PARTS]
         assert [one.sequence for one in told()] == list(range(len(PARTS)))
-        assert told()[ORDER.index('inference_0')].attempts == 2
+        assert told()[ORDER.index('inference_0')].attempts >= 2
 
         # And down, in the middle of a word.
         speaker.say(8.5, 10.0)

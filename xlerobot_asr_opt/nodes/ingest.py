@@ -39,6 +39,10 @@ from xlerobot_asr_opt.ros.voices import VoicesPublisher
 
 TICK_PERIOD_S = 0.02
 STATUS_PERIOD_S = 1.0
+REMIND_EVERY = 5
+"""Statuses of the scheduler, one a second, between two reminders of what is kept the longest."""
+REMINDED = 100
+"""Segments of one reminder."""
 STATUSES = 100
 """States without a change that are told in a period; more streams take turns."""
 
@@ -61,7 +65,7 @@ class IngestNode(ManagedNode):
         self._level = LevelWatch(self, self._heed)
         self._store: SegmentStore | None = None
         self._scheduler = 0
-        self._tellings = 0
+        self._tellings = self._heard_statuses = 0
         self._untold: list[str] = []
         self._tickets = LoanedPublisher(self, msg.SpeechTicket, names.TICKETS, names.CONTROL_QOS)
         self._statuses = LoanedPublisher(self, msg.StreamStatus, names.STREAMS, names.STREAMS_QOS)
@@ -188,9 +192,14 @@ class IngestNode(ManagedNode):
         if int(view['incarnation']) != self._scheduler:
             self._scheduler = int(view['incarnation'])
             self._tellings = 2
+            self._heard_statuses = 0
         if self._tellings:
             self._tellings -= 1
             self._announce(self._ingest.unacknowledged())
+        self._heard_statuses += 1
+        if self._heard_statuses % REMIND_EVERY == 0:
+            # An acknowledgement may have come before this node's reader was known.
+            self._announce(self._ingest.unacknowledged()[:REMINDED])
 
     def _on_tick(self) -> None:
         self._announce(self._ingest.tick())
