@@ -13,6 +13,7 @@ from xlerobot_asr_opt.cache_system import MultiLevelCacheSystem
 from xlerobot_asr_opt.errors import AsrError
 from xlerobot_asr_opt.parameters import CacheParameters
 from xlerobot_asr_opt.ros import names
+from xlerobot_asr_opt.ros.limiting import limited
 from xlerobot_asr_opt.ros.managed import ManagedNode
 from xlerobot_asr_opt.ros.run import run
 
@@ -35,10 +36,16 @@ class CacheNode(ManagedNode):
         """Serve, and bring what was asked for most from disk into memory meanwhile."""
         self._serving = [
             self.create_service(srv.CacheLookup, names.CACHE_LOOKUP, self._look_up),
-            self.create_service(srv.CacheStore, names.CACHE_STORE, self._store),
+            self.create_service(
+                srv.CacheStore, names.CACHE_STORE,
+                limited(self.limits, names.CACHE_STORE, self._store)),
             self.create_service(srv.CacheStatistics, names.CACHE_STATISTICS, self._count),
-            self.create_service(srv.CacheTrim, names.CACHE_TRIM, self._trim),
-            self.create_service(Trigger, names.CACHE_PATTERNS, self._analyse),
+            self.create_service(
+                srv.CacheTrim, names.CACHE_TRIM,
+                limited(self.limits, names.CACHE_TRIM, self._trim)),
+            self.create_service(
+                Trigger, names.CACHE_PATTERNS,
+                limited(self.limits, names.CACHE_PATTERNS, self._analyse)),
         ]
         self._cache.preload_soon()
 
@@ -75,9 +82,6 @@ class CacheNode(ManagedNode):
     def _store(
         self, request: srv.CacheStore.Request, response: srv.CacheStore.Response,
     ) -> srv.CacheStore.Response:
-        response.message = self.limits.refusal(names.CACHE_STORE)
-        if response.message:
-            return response
         try:
             self._cache.store(request.key.tobytes(), request.value)
         except AsrError as error:
@@ -98,9 +102,6 @@ class CacheNode(ManagedNode):
     def _trim(
         self, request: srv.CacheTrim.Request, response: srv.CacheTrim.Response,
     ) -> srv.CacheTrim.Response:
-        response.message = self.limits.refusal(names.CACHE_TRIM)
-        if response.message:
-            return response
         try:
             response.removed = self._cache.trim(request.keep, disk=request.disk)
         except AsrError as error:
@@ -108,9 +109,6 @@ class CacheNode(ManagedNode):
         return response
 
     def _analyse(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.message = self.limits.refusal(names.CACHE_PATTERNS)
-        if response.message:
-            return response
         response.message = json.dumps(self._cache.analyze_access_patterns())
         response.success = True
         return response

@@ -26,6 +26,7 @@ from xlerobot_asr_opt.records import (
 from xlerobot_asr_opt.ros import conversions, names
 from xlerobot_asr_opt.ros.guards import segment_is_whole
 from xlerobot_asr_opt.ros.level_watch import LevelWatch
+from xlerobot_asr_opt.ros.limiting import limited
 from xlerobot_asr_opt.ros.loans import LoanedPublisher, LoanedSubscription
 from xlerobot_asr_opt.ros.managed import ManagedNode
 from xlerobot_asr_opt.ros.run import run
@@ -60,7 +61,9 @@ class InferenceNode(ManagedNode):
         self.create_subscription(
             msg.MemoryReport, names.MEMORY, self._on_memory, names.LATCHED_QOS)
         self._level = LevelWatch(self, self._heed)
-        self.create_service(srv.ForceBackend, names.FORCE_BACKEND, self._force_backend)
+        self.create_service(
+            srv.ForceBackend, names.FORCE_BACKEND,
+            limited(self.limits, names.FORCE_BACKEND, self._force_backend))
         steady_timer(self, STATUS_PERIOD_S, self._publish_status)
 
     def configure(self) -> None:
@@ -170,9 +173,6 @@ class InferenceNode(ManagedNode):
     def _force_backend(
         self, request: srv.ForceBackend.Request, response: srv.ForceBackend.Response,
     ) -> srv.ForceBackend.Response:
-        response.message = self.limits.refusal(names.FORCE_BACKEND)
-        if response.message:
-            return response
         try:
             if request.command == srv.ForceBackend.Request.RELEASE:
                 self._engine.backend.release(request.backend)

@@ -39,6 +39,8 @@ from xlerobot_asr_opt.ros.voices import VoicesPublisher
 
 TICK_PERIOD_S = 0.02
 STATUS_PERIOD_S = 1.0
+TELLINGS = 2
+"""Statuses of a scheduler at which it is told of all that is kept."""
 REMIND_EVERY = 5
 """Statuses of the scheduler, one a second, between two reminders of what is kept the longest."""
 REMINDED = 100
@@ -65,7 +67,7 @@ class IngestNode(ManagedNode):
         self._level = LevelWatch(self, self._heed)
         self._store: SegmentStore | None = None
         self._scheduler = 0
-        self._tellings = self._heard_statuses = 0
+        self._heard_statuses = 0
         self._untold: list[str] = []
         self._tickets = LoanedPublisher(self, msg.SpeechTicket, names.TICKETS, names.CONTROL_QOS)
         self._statuses = LoanedPublisher(self, msg.StreamStatus, names.STREAMS, names.STREAMS_QOS)
@@ -185,20 +187,19 @@ class IngestNode(ManagedNode):
         """Announce everything that is kept to a scheduler that has not heard of it.
 
         Twice, at its first two statuses: the first may come before the writer of the tickets has
-        discovered its reader, and a ticket that is told again changes nothing.
+        discovered its reader, and a ticket that is told again changes nothing. Later on, what is
+        kept the longest now and then: its acknowledgement may have come before this node's reader
+        was known.
         """
         if not view['active']:
             return
         if int(view['incarnation']) != self._scheduler:
             self._scheduler = int(view['incarnation'])
-            self._tellings = 2
             self._heard_statuses = 0
-        if self._tellings:
-            self._tellings -= 1
-            self._announce(self._ingest.unacknowledged())
         self._heard_statuses += 1
-        if self._heard_statuses % REMIND_EVERY == 0:
-            # An acknowledgement may have come before this node's reader was known.
+        if self._heard_statuses <= TELLINGS:
+            self._announce(self._ingest.unacknowledged())
+        elif self._heard_statuses % REMIND_EVERY == 0:
             self._announce(self._ingest.unacknowledged()[:REMINDED])
 
     def _on_tick(self) -> None:

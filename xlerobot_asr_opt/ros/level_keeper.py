@@ -15,6 +15,7 @@ from xlerobot_asr_opt.core.service_limits import ServiceLimits
 from xlerobot_asr_opt.errors import ConfigurationError
 from xlerobot_asr_opt.ros import names
 from xlerobot_asr_opt.ros.conversions import level_message
+from xlerobot_asr_opt.ros.limiting import limited
 from xlerobot_asr_opt.ros.monitor_feed import polled
 from xlerobot_asr_opt.ros.timers import steady_timer
 
@@ -60,11 +61,12 @@ class LevelKeeper:
         self._told = self._policy.degradation
         self._since_ns = node.get_clock().now().nanoseconds
         self._looks = 0
-        self._limits = ServiceLimits(time.monotonic)
         self._heard = polled(node, self, HEARD)
         self._publisher = node.create_publisher(
             msg.DegradationLevel, names.LEVEL, names.LATCHED_QOS)
-        node.create_service(srv.ForceLevel, names.FORCE_LEVEL, self._force)
+        node.create_service(
+            srv.ForceLevel, names.FORCE_LEVEL,
+            limited(ServiceLimits(time.monotonic), names.FORCE_LEVEL, self._force))
         steady_timer(node, parameters.level_period, self._look)
 
     # What monitor_feed hands on
@@ -97,9 +99,6 @@ class LevelKeeper:
     def _force(
         self, request: srv.ForceLevel.Request, response: srv.ForceLevel.Response,
     ) -> srv.ForceLevel.Response:
-        response.message = self._limits.refusal(names.FORCE_LEVEL)
-        if response.message:
-            return response
         try:
             if request.level:
                 self._policy.force(level_of(request.level))
